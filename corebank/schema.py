@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import IntFlag
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,11 +50,22 @@ SPECTRUM: dict[str, Variable] = {
     "scanned_at": Variable(("spectrum",), "datetime64[s]", "", "clock of the scanner; NaT where the date is ambiguous"),
     "source": Variable(("spectrum",), "str", "", "file inside the contributed folder; ! separates an archive's member"),
     "source_sha256": Variable(("spectrum",), "str", "", "hash of the bytes the spectrum was read from"),
-    "flags": Variable(("spectrum",), "uint32", "", "quality bits, see corebank.quality.FLAGS"),
+    "flags": Variable(("spectrum",), "uint32", "", "quality bits, see corebank.schema.Flag"),
     "replicate_of": Variable(("spectrum",), "str", "", "source_sha256 of the spectrum this one repeats, or empty"),
     "contribution": Variable(("spectrum",), "str", "", "identifier of the contribution it came in"),
 }
 """What each spectrum of a bank carries, whatever the level it is read at."""
+
+PROVENANCE: dict[str, str] = {
+    "site": "lab that owns the bank",
+    "expedition": "expedition the run belongs to",
+    "run": "run inside the expedition",
+    "scanner": "kind of scanner",
+    "head": "measuring head or detector unit",
+    "anode": "element symbol of the tube's anode",
+    "filter": "primary filter",
+}
+"""String columns that a spectrum gains when runs of several machines are read together; empty means unknown."""
 
 RUN_ATTRIBUTES: dict[str, str] = {
     "scanner": "kind of scanner: itrax, avaatech, ...",
@@ -68,6 +80,19 @@ RUN_ATTRIBUTES: dict[str, str] = {
     "last_channel": "0-based index of the last channel that counted in any spectrum of the run",
 }
 """Machine settings that a run carries as attributes; an empty string or NaN means unknown."""
+
+
+class Flag(IntFlag):
+    """What was found about a spectrum. Bits add up; a bank stores them, so a value never changes its meaning."""
+
+    EMPTY = 1
+    """No counts at all."""
+    LOW_COUNTS = 2
+    """Fewer counts in total than `corebank.quality.LOW_COUNTS`."""
+    HIGH_DEAD_TIME = 4
+    """1 - live time / real time is above `corebank.quality.HIGH_DEAD_TIME`."""
+    NOT_IN_POSITION = 8
+    """The scanner, or the result table's ``validity``, says that the detector did not reach its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,304 @@
+"""``contribution.toml``: what a contributor says of a folder, read, checked and turned into frozen values.
+
+Everything wrong with a file is reported at once, each problem with its place in the file. Quantities carry their unit
+in the file (``top = "33.4 cm"``) and are plain numbers in the bank's units from here on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from corebank import units
+from corebank.errors import ContributionError, UnitError
+
+FILE_NAME = "contribution.toml"
+
+_SLUG = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expedition:
+    """Who measured what, and on which terms it may be used; becomes the attributes of the expedition in a bank."""
+
+    name: str
+    """Slug by which the expedition is found: small letters, digits, hyphens."""
+    title: str
+    site: str
+    """Slug of the lab that owns the bank."""
+    steward: str
+    """Person or institution that answers for the data."""
+    licence: str
+    """SPDX identifier, such as CC-BY-4.0."""
+    doi: str = ""
+    citation: str = ""
+    region: str = ""
+    embargo_until: str = ""
+    """ISO date until which the data are not to leave the bank."""
+    synthetic: bool = False
+    """True for spectra that no scanner measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanner:
+    """What the files do not say of the machine."""
+
+    kind: str = ""
+    model: str = ""
+    head: str = ""
+    anode: str = ""
+    filter: str = ""
+    gain: float | None = None
+    """Energy width of a channel [keV], where the files carry no calibration."""
+    offset: float | None = None
+    """Energy of the first channel [keV], where the files carry no calibration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One scanned section: where its files are and where it lies in its core."""
+
+    core: str
+    folder: str
+    name: str
+    top: float
+    """Composite depth [mm] of the section's zero."""
+    stretch: float = 1.0
+    """Composite depth gained per millimetre of section, where a section shrank or its depths were fitted."""
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """One core and where it was taken."""
+
+    name: str
+    latitude: float | None = None
+    """Degrees north."""
+    longitude: float | None = None
+    """Degrees east."""
+    water_depth: float | None = None
+    """[m]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laboratory:
+    """One table of laboratory values; see `corebank.contribution.laboratory` for the three ways to give a depth."""
+
+    file: str
+    columns: Mapping[str, tuple[str, str]]
+    """Proxy -> (column, unit)."""
+    core: str = ""
+    """Column that names the core; empty where the contribution has one core."""
+    section: str = ""
+    """Column that names the section, for positions inside sections."""
+    position: tuple[str, str] | None = None
+    depth: tuple[str, str] | None = None
+    top: tuple[str, str] | None = None
+    bottom: tuple[str, str] | None = None
+    thickness: float = 10.0
+    """Thickness of a sample [mm] where only its middle is given; 1 cm slices are the field's habit."""
+    method: str = ""
+    laboratory: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """All that a ``contribution.toml`` says, and its text."""
+
+    expedition: Expedition
+    scanner: Scanner
+    cores: tuple[Core, ...]
+    sections: tuple[Section, ...]
+    measurements: tuple[Laboratory, ...] = ()
+    text: str = field(default="", repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def read(path: Path) -> Metadata:
+    """Read and check a ``contribution.toml``.
+
+    Raises `ContributionError` that lists every problem: syntax, unknown or missing keys, quantities without units,
+    names that are no slugs, sections that share a run name or a folder.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise ContributionError(path, "there is no such file", "Write one, or name it with --toml; docs/how-to/contribute.md shows one") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ContributionError(path, f"is not valid TOML ({error})", "Correct that line; text goes between quotes") from error
+    table = _Table(path, raw)
+    metadata = _metadata(table, text)
+    if table.problems:
+        raise ContributionError(path, "; ".join(table.problems), "Correct these places in the file")
+    return metadata
+
+
+class _Table:
+    """A TOML table being taken apart; problems are collected in one list that all its children share."""
+
+    def __init__(self, path: Path, raw: Mapping[str, Any], name: str = "", problems: list[str] | None = None) -> None:
+        self.path, self.raw, self.name = path, raw, name
+        self.problems: list[str] = [] if problems is None else problems
+        self._taken: set[str] = set()
+
+    def say(self, key: str, found: str) -> None:
+        self.problems.append(f"{self.name}{'.' if self.name and key else ''}{key}: {found}")
+
+    def text(self, key: str, *, needed: bool = False, slug: bool = False) -> str:
+        self._taken.add(key)
+        value = self.raw.get(key, "")
+        if isinstance(value, date):
+            value = value.isoformat()
+        if not isinstance(value, str):
+            self.say(key, f"is {value!r}, should be text between quotes")
+            return ""
+        if needed and not value.strip():
+            self.say(key, "is missing")
+        elif slug and value and not _SLUG.fullmatch(value):
+            self.say(key, f'is {value!r}, should be small letters, digits and hyphens, such as "{slugged(value)}"')
+        return value.strip()
+
+    def flag(self, key: str) -> bool:
+        self._taken.add(key)
+        value = self.raw.get(key, False)
+        if not isinstance(value, bool):
+            self.say(key, f"is {value!r}, should be true or false")
+        return bool(value)
+
+    def number(self, key: str, low: float, high: float) -> float | None:
+        self._taken.add(key)
+        value = self.raw.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            self.say(key, f"is {value!r}, should be a number from {low:g} to {high:g}")
+            return None
+        return float(value)
+
+    def quantity(self, key: str, unit: str, *, needed: bool = False) -> float | None:
+        text = self.text(key, needed=needed)
+        try:
+            return units.quantity(text, unit, key) if text else None
+        except UnitError as error:
+            self.say(key, f"{error.found}. {error.fix}")
+            return None
+
+    def column(self, key: str) -> tuple[str, str] | None:
+        text = self.text(key)
+        try:
+            return units.column(text, key) if text else None
+        except UnitError as error:
+            self.say(key, f"{error.found}. {error.fix}")
+            return None
+
+    def child(self, key: str) -> _Table:
+        self._taken.add(key)
+        value = self.raw.get(key, {})
+        if not isinstance(value, dict):
+            self.say(key, "should be a table")
+            value = {}
+        return _Table(self.path, value, f"{self.name}.{key}".strip("."), self.problems)
+
+    def children(self, key: str) -> list[_Table]:
+        self._taken.add(key)
+        value = self.raw.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.say(key, f"should be written as [[{key}]]")
+            value = []
+        return [_Table(self.path, item, f"{self.name}.{key}[{number}]".strip("."), self.problems) for number, item in enumerate(value, 1)]
+
+    def done(self) -> None:
+        for key in self.raw.keys() - self._taken:
+            self.say(key, f"is unknown; known here are {', '.join(sorted(self._taken))}")
+
+
+def _metadata(table: _Table, text: str) -> Metadata:
+    expedition, scanner = _expedition(table.child("expedition")), _scanner(table.child("scanner"))
+    cores, sections = [], []
+    for entry in table.children("core"):
+        core = Core(
+            name=entry.text("name", needed=True), latitude=entry.number("latitude", -90, 90),
+            longitude=entry.number("longitude", -180, 360), water_depth=entry.quantity("water_depth", "m"),
+        )
+        cores.append(core)
+        sections += [_section(part, core.name) for part in entry.children("section")]
+        entry.done()
+    measurements = tuple(_laboratory(entry) for entry in table.children("measurements"))
+    if not sections:
+        table.say("core.section", "there is none, so there is nothing to bring in")
+    for what, values in (("run", [part.run for part in sections]), ("folder", [part.folder for part in sections]), ("core", [core.name for core in cores])):
+        for twice in sorted({value for value in values if values.count(value) > 1}):
+            table.say(what, f"{twice!r} stands {values.count(twice)} times; each needs its own")
+    table.done()
+    return Metadata(expedition=expedition, scanner=scanner, cores=tuple(cores), sections=tuple(sections), measurements=measurements, text=text)
+
+
+def _expedition(entry: _Table) -> Expedition:
+    embargo = entry.text("embargo_until")
+    if embargo:
+        try:
+            date.fromisoformat(embargo)
+        except ValueError:
+            entry.say("embargo_until", f"is {embargo!r}, should be a date such as 2027-06-30")
+    expedition = Expedition(
+        name=entry.text("name", needed=True, slug=True), title=entry.text("title", needed=True), site=entry.text("site", needed=True, slug=True),
+        steward=entry.text("steward", needed=True), licence=entry.text("licence", needed=True), doi=entry.text("doi"), citation=entry.text("citation"),
+        region=entry.text("region"), embargo_until=embargo, synthetic=entry.flag("synthetic"),
+    )
+    entry.done()
+    return expedition
+
+
+def _scanner(entry: _Table) -> Scanner:
+    calibration = entry.child("calibration")
+    scanner = Scanner(
+        kind=entry.text("kind"), model=entry.text("model"), head=entry.text("head"), anode=entry.text("anode"), filter=entry.text("filter"),
+        gain=calibration.quantity("gain", "keV"), offset=calibration.quantity("offset", "keV"),
+    )
+    if (scanner.gain is None) != (scanner.offset is None):
+        calibration.say("", "gain and offset go together")
+    calibration.done()
+    entry.done()
+    return scanner
+
+
+def _section(entry: _Table, core: str) -> Section:
+    name, folder = entry.text("name", needed=True), entry.text("folder", needed=True)
+    run = entry.text("run", slug=True) or slugged(name)
+    top, stretch = entry.quantity("top", "mm", needed=True), entry.number("stretch", 0.1, 10)
+    entry.done()
+    return Section(core=core, folder=folder.strip("/") or ".", name=name, top=top or 0.0, stretch=1.0 if stretch is None else stretch, run=run)
+
+
+def _laboratory(entry: _Table) -> Laboratory:
+    columns_table = entry.child("columns")
+    columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
+    laboratory = Laboratory(
+        file=entry.text("file", needed=True), columns=columns, core=entry.text("core"), section=entry.text("section"),
+        position=entry.column("position"), depth=entry.column("depth"), top=entry.column("top"), bottom=entry.column("bottom"),
+        thickness=entry.quantity("thickness", "mm") or 10.0, method=entry.text("method"), laboratory=entry.text("laboratory"),
+    )
+    ways = [bool(laboratory.section and laboratory.position), bool(laboratory.depth), bool(laboratory.top and laboratory.bottom)]
+    if sum(ways) != 1:
+        entry.say("", "give depths in one way: top and bottom, or depth, or section and position")
+    if not columns_table.raw:
+        entry.say("columns", 'is missing; write columns = { TOC = "name of the column [wt%]" }')
+    entry.done()
+    return laboratory
+
+
+def slugged(name: str) -> str:
+    """`name` in small letters, digits and hyphens: ``CD166/19 S1`` becomes ``cd166-19-s1``."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
