@@ -154,7 +154,8 @@ def virtual(folder: Path, /, *, expedition: str = "vm1", seed: int | None = None
     """
     from corebank import virtual as scanner
 
-    made = scanner.write_named(folder, expedition, seed)
+    made = scanner.named(expedition, seed)
+    scanner.write(folder, made)
     print(f"{folder}: {made.title}. These spectra are synthetic. Look at them with: corebank check {folder}")
 
 
@@ -196,6 +197,10 @@ def pull(model: str, folder: Path, /) -> None:
     from corebank import hub
 
     print(hub.pull(model, folder))
+
+
+COMMANDS = {"init": init, "check": check, "add": add, "log": log, "tag": tag, "virtual": virtual, "predict": predict, "pull": pull}
+"""The subcommands, for the reference page."""
 
 
 def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -139,17 +139,15 @@ def spectra(folder: Path, grid: EnergyGrid) -> xr.Dataset:
     -------
     Dataset
         ``intensity`` (spectrum, energy) float32 [count/s] as `corebank.calibrate.intensity` makes it, the columns of
-        `corebank.schema.SPECTRUM` and `PROVENANCE`; runs one after the other. Without a ``contribution.toml`` the
-        folders' names stand for core and section, and the depth is the position inside the section.
+        `corebank.schema.SPECTRUM` and `PROVENANCE`; runs one after the other. Core, section and depth come from the
+        ``contribution.toml`` in the folder, or in a folder up to three levels above that lists it; where there is
+        none the folders' names stand for core and section, and the depth is the position inside the section.
 
     Raises `ReadError`, `CalibrationError` or `ContributionError` when a spectrum cannot be used.
     """
     scans, _ = readers.scans(folder)
-    if (folder / metadata.FILE_NAME).exists():
-        words = metadata.read(folder / metadata.FILE_NAME)
-    elif scans:
-        words = _implied(folder, scans)
-    else:
+    words = _said_of(folder) or (_implied(folder, scans) if scans else None)
+    if words is None:
         raise ContributionError(folder, "holds no spectrum of a scanner that corebank knows", "Give the folder with the raw .spe files or their zip")
     findings: list[Finding] = []
     runs = _runs(words, scans, findings)
@@ -168,6 +166,21 @@ def with_provenance(run: xr.Dataset, site: str, expedition: str, name: str) -> x
         key: ("spectrum", np.full(run.sizes["spectrum"], said[key], dtype=object), {"long_name": about})
         for key, about in schema.PROVENANCE.items()
     })
+
+
+def _said_of(folder: Path) -> Metadata | None:
+    """What a ``contribution.toml`` here or just above says of the sections below `folder`, or None."""
+    folder = folder.absolute()
+    for root in (folder, *folder.parents[:3]):
+        if (root / metadata.FILE_NAME).is_file():
+            words = metadata.read(root / metadata.FILE_NAME)
+            inside = folder.relative_to(root)
+            sections = [
+                replace(section, folder=PurePosixPath(section.folder).relative_to(inside.as_posix()).as_posix())
+                for section in words.sections if PurePosixPath(section.folder).is_relative_to(inside.as_posix())
+            ]
+            return replace(words, sections=tuple(sections)) if sections else None
+    return None
 
 
 def _implied(folder: Path, scans: Sequence[Scan]) -> Metadata:

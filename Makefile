@@ -1,0 +1,44 @@
+# Everything below sets itself up: a virtual environment in .venv with the pinned set of constraints.txt.
+#   make demo                      the main job on the virtual scanner: no download, no server, at most five minutes
+#   make demo DATA=FOLDER          the same on real cores
+#   make test                      the tests
+#   make check                     tests, lint, types, import contract: what .ci/run runs
+
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?=
+
+.PHONY: demo test lint types contract check docs bench clean
+
+demo: .venv/ready
+	$(BIN)/python -m training.demo $(if $(DATA),--data $(DATA))
+
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+contract: .venv/ready
+	$(BIN)/lint-imports
+
+check: test lint types contract
+
+docs: .venv/ready
+	$(BIN)/python docs/make_reference.py
+
+bench: .venv/ready
+	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+clean:
+	rm -rf .venv demo runs dist build
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[models]"
+	touch $@

@@ -1,0 +1,62 @@
+"""What the documents say is true: their code runs, their links lead somewhere, and the reference is the code's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("catalog/*.md"), *ROOT.glob("training/*.md"), *ROOT.glob("registry/*.md")])
+RUNNABLE = [page for page in PAGES if re.search(r"^```(bash|python)$", page.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
+def _names(pages: list[Path]) -> list[str]:
+    return [page.relative_to(ROOT).as_posix() for page in pages]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUNNABLE, ids=_names(RUNNABLE))
+def test_every_line_of_code_on_a_page_runs(page: Path, tmp_path: Path) -> None:
+    """Shell blocks run in bash, Python blocks of one page share their names, in the order in which they stand."""
+    for shown in ("catalog", "training", "registry"):
+        (tmp_path / shown).symlink_to(ROOT / shown)
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    said_so_far = ""
+    for language, code in blocks:
+        if language == "bash":
+            command, text = ["bash", "-euo", "pipefail"], code
+        else:
+            # A fresh interpreter meets the page's earlier Python again, silently, so that a later block may use its names.
+            command, text = [sys.executable, "-"], said_so_far + code
+            said_so_far += code
+        done = subprocess.run(command, input=text, text=True, capture_output=True, cwd=tmp_path, env=environment, timeout=300, check=False)
+        assert done.returncode == 0, f"{page.name}:\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_names(PAGES))
+def test_every_link_between_pages_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_reference_pages_are_what_the_code_says_today() -> None:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for name, content in reference.pages().items():
+        page = ROOT / "docs" / "reference" / name
+        assert page.read_text(encoding="utf-8").rstrip() == content.rstrip(), f"run python docs/make_reference.py: {name} is out of date"
+
+
+def test_every_file_has_at_most_350_lines() -> None:
+    long = {path.relative_to(ROOT).as_posix(): lines for folder in ("corebank", "training", "registry", "tests", "docs")
+            for path in (ROOT / folder).rglob("*.py") if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350}  # fmt: skip
+    assert long == {}
