@@ -30,7 +30,7 @@ from corebank.errors import CatalogError, CorebankError
 warnings.filterwarnings("ignore", message="Shell command not executed", category=UserWarning, module="intake")
 
 
-class SpectraSource(DataSource):  # type: ignore[misc] - intake ships no types
+class SpectraSource(DataSource):  # type: ignore[misc]  # intake ships no types
     """Intake driver ``corebank_spectra``: the spectra of an expedition, or of one of its runs.
 
     Parameters (of the catalog entry): ``run`` (empty: all), ``level`` (``intensity`` or ``counts``), ``at`` (snapshot,
@@ -61,7 +61,7 @@ class SpectraSource(DataSource):  # type: ignore[misc] - intake ships no types
         return self.to_dask().load()
 
 
-class MeasurementsSource(DataSource):  # type: ignore[misc] - intake ships no types
+class MeasurementsSource(DataSource):  # type: ignore[misc]  # intake ships no types
     """Intake driver ``corebank_measurements``: the laboratory values of an expedition, as a pandas DataFrame."""
 
     name = "corebank_measurements"

@@ -8,24 +8,21 @@ and a process killed at any moment leaves the last commit. This package is the o
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from filelock import FileLock
 
-from corebank import __version__, calibrate
+from corebank import __version__
 from corebank.contribution import Contribution, with_provenance
 from corebank.errors import BankError, BankNotFoundError
 from corebank.schema import EnergyGrid
@@ -35,7 +32,7 @@ os.environ.setdefault("ICECHUNK_LOG", "error")      # icechunk logs to stdout ot
 import icechunk  # noqa: E402 - after the line above, which it reads when imported
 import zarr  # noqa: E402
 
-from corebank.bank import layout, listing  # noqa: E402
+from corebank.bank import adding, layout, listing  # noqa: E402
 
 SCHEMA_VERSION = 1
 """Version of the layout; written into every bank."""
@@ -43,8 +40,6 @@ SCHEMA_VERSION = 1
 Level = Literal["intensity", "counts"]
 
 _REPOSITORY = "repository"
-_CONTRIBUTIONS = "contributions"
-_MEASUREMENTS = "measurements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +128,7 @@ class Bank:
 
     def expeditions(self) -> list[str]:
         """Names of the expeditions, in alphabetical order."""
-        return sorted(name for name in self._root.group_keys() if name != _CONTRIBUTIONS)
+        return sorted(name for name in self._root.group_keys() if name != adding.CONTRIBUTIONS)
 
     def attributes(self, expedition: str) -> dict[str, Any]:
         """What the contributor said of an expedition, its cores, and its ``runs`` with their numbers of spectra."""
@@ -171,9 +166,9 @@ class Bank:
     def measurements(self, expedition: str) -> pd.DataFrame:
         """Laboratory values of an expedition, columns as in `corebank.contribution.laboratory.COLUMNS`."""
         group = self._expedition(expedition)
-        if _MEASUREMENTS not in group:
+        if adding.MEASUREMENTS not in group:
             raise BankNotFoundError(f"{self.path}, {expedition}", "has no laboratory values", "Bring some in with [[measurements]] in a contribution.toml")
-        return layout.read_measurements(self._store, f"{expedition}/{_MEASUREMENTS}")
+        return layout.read_measurements(self._store, f"{expedition}/{adding.MEASUREMENTS}")
 
     def log(self) -> list[Commit]:
         """Every commit up to this snapshot, newest first."""
@@ -199,20 +194,19 @@ class Bank:
         metadata = contribution.metadata
         if metadata.expedition.site != self.site:
             raise BankError(self.path, f"belongs to {self.site}, the contribution to {metadata.expedition.site}", "Correct site in contribution.toml, or choose that site's bank")
-        if metadata.expedition.name == _CONTRIBUTIONS:
-            raise BankError(self.path, f"an expedition cannot be called {_CONTRIBUTIONS}", "Choose another name in contribution.toml")
+        for name, reserved in ((metadata.expedition.name, adding.CONTRIBUTIONS), *((run, adding.MEASUREMENTS) for run in contribution.runs)):
+            if name == reserved:
+                raise BankError(self.path, f"nothing can be called {reserved}, which the bank uses itself", "Choose another name in contribution.toml")
         with self._writing():
             head = open_bank(self.path)
-            runs, already = head._new_runs(contribution)
-            measurements = head._new_measurements(contribution)
-            identifier = _identifier(contribution)
+            runs, already = adding.new_runs(head, contribution)
+            measurements = adding.new_measurements(head, contribution)
+            snapshot = head.snapshot
             if runs or len(measurements):
-                snapshot = head._commit(contribution, runs, measurements, identifier)
-            else:
-                snapshot = head.snapshot
-        self._become(snapshot)
-        self.write_catalog()
-        return Added(snapshot, identifier, {name: run.sizes["spectrum"] for name, run in runs.items()}, len(measurements), already)
+                snapshot = adding.write(head._repository.writable_session("main"), head, contribution, runs, measurements)
+            self._become(snapshot)
+            self.write_catalog()
+        return Added(snapshot, adding.identifier(contribution), {name: run.sizes["spectrum"] for name, run in runs.items()}, len(measurements), already)
 
     def write_catalog(self) -> None:
         """Write ``catalog.yaml`` beside the repository: one entry per expedition, and one for its measurements."""
@@ -228,62 +222,6 @@ class Bank:
         group = self._root[name]
         assert isinstance(group, zarr.Group)
         return group
-
-    def _new_runs(self, contribution: Contribution) -> tuple[dict[str, xr.Dataset], dict[str, int]]:
-        expedition = contribution.metadata.expedition.name
-        held = self.runs(expedition) if expedition in self.expeditions() else {}
-        # One column is read per run that is there; which spectra are the same is a matter of their bytes, not their names.
-        hashes = {name: set(self.run(expedition, name)["source_sha256"].values) for name in held}
-        new, already = {}, {}
-        for name, run in contribution.runs.items():
-            ours = set(run["source_sha256"].values)
-            elsewhere = next((other for other, theirs in hashes.items() if ours & theirs), None)
-            if elsewhere is not None and ours <= hashes[elsewhere]:
-                already[name] = len(ours)
-            elif elsewhere is not None or name in held:
-                raise BankError(
-                    f"{self.path}, {expedition}/{elsewhere or name}", f"shares {len(ours & hashes[elsewhere or name])} of {len(ours)} spectra with run {name}",
-                    "Give the scan a run name of its own, and leave out the spectra that are in the bank",
-                )
-            else:
-                new[name] = run
-        return new, already
-
-    def _new_measurements(self, contribution: Contribution) -> pd.DataFrame:
-        expedition = contribution.metadata.expedition.name
-        table = contribution.measurements
-        if expedition not in self.expeditions() or _MEASUREMENTS not in self._expedition(expedition) or table.empty:
-            return table
-        held = set(_keys(self.measurements(expedition)))
-        return table[[key not in held for key in _keys(table)]]
-
-    def _commit(self, contribution: Contribution, runs: dict[str, xr.Dataset], measurements: pd.DataFrame, identifier: str) -> str:
-        metadata, expedition = contribution.metadata, contribution.metadata.expedition.name
-        session = self._repository.writable_session("main")
-        known = expedition in self.expeditions()
-        before = self.attributes(expedition) if known else {}
-        cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
-        group = zarr.open_group(session.store, path=expedition, mode="a")
-        group.attrs.update({
-            **asdict(metadata.expedition), "cores": list(cores.values()),
-            "runs": {**before.get("runs", {}), **{name: run.sizes["spectrum"] for name, run in runs.items()}},
-            "measurements": before.get("measurements", 0) + len(measurements),
-        })
-        for name, run in runs.items():
-            on_grid = calibrate.intensity(run, self.grid, name)
-            whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
-            whole["contribution"] = whole["contribution"].copy(data=np.full(run.sizes["spectrum"], identifier, dtype=object))
-            layout.write_run(session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION))
-        if len(measurements):
-            layout.append_measurements(session.store, f"{expedition}/{_MEASUREMENTS}", measurements, exists=bool(before.get("measurements")))
-        zarr.open_group(session.store, path=f"{_CONTRIBUTIONS}/{identifier}", mode="a").attrs.update({
-            "expedition": expedition, "toml": metadata.text, "report": json.loads(contribution.report.to_json()), "written_by": f"corebank {__version__}",
-        })
-        count = sum(run.sizes["spectrum"] for run in runs.values())
-        return str(session.commit(
-            f"add {expedition}: {count} spectra in {len(runs)} runs, {len(measurements)} measurements",
-            metadata={"contribution": identifier, "expedition": expedition, "runs": sorted(runs), "spectra": count, "measurements": len(measurements)},
-        ))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -322,18 +260,3 @@ def _snapshot(folder: Path, repository: icechunk.Repository, at: str) -> str:
         known = ", ".join([*sorted(branches), *sorted(releases)])
         raise BankNotFoundError(folder, f"there is no snapshot, release or branch {at!r}", f"Known are {known}; corebank log lists the snapshots") from error
     return at
-
-
-def _identifier(contribution: Contribution) -> str:
-    """Sixteen hexadecimal digits of a hash over what the contribution holds, whatever its folder is called."""
-    digest = hashlib.sha256(contribution.metadata.expedition.name.encode())
-    for sha in sorted(sha for run in contribution.runs.values() for sha in run["source_sha256"].values):
-        digest.update(str(sha).encode())
-    digest.update(contribution.measurements.to_csv(index=False).encode())
-    return digest.hexdigest()[:16]
-
-
-def _keys(table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Rows as hashable values that compare equal when they say the same, NaN included."""
-    said = table.drop(columns="source")            # a renamed file says nothing new
-    return [tuple(None if isinstance(value, float) and np.isnan(value) else value for value in row) for row in said.itertuples(index=False)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-import zarr
+from zarr.codecs import BloscCodec
 
 from corebank import schema
 from corebank.contribution.laboratory import COLUMNS, NUMBERS
@@ -44,7 +44,8 @@ def open_run(store: Any, group: str) -> xr.Dataset:
     """A run as `write_run` wrote it, lazy: every array but ``energy`` is a dask array of the chunks in the store."""
     run = xr.open_zarr(store, group=group, consolidated=False, chunks={})
     ordered = run[["counts", "intensity", *schema.SPECTRUM]]
-    return ordered.assign({name: run[name].astype(object) for name, variable in schema.SPECTRUM.items() if variable.dtype == "str"})
+    plain: xr.Dataset = ordered.assign({name: run[name].astype(object) for name, variable in schema.SPECTRUM.items() if variable.dtype == "str"})
+    return plain
 
 
 def append_measurements(store: Any, group: str, table: pd.DataFrame, *, exists: bool) -> None:
@@ -64,5 +65,5 @@ def read_measurements(store: Any, group: str) -> pd.DataFrame:
     return pd.DataFrame({name: rows[name].to_numpy() if name in NUMBERS else rows[name].to_numpy().astype(object) for name in COLUMNS})
 
 
-def _blosc() -> zarr.codecs.BloscCodec:
-    return zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+def _blosc() -> BloscCodec:
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")

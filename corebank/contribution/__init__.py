@@ -7,33 +7,23 @@ need not have a ``contribution.toml``, for prediction.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from corebank import calibrate, quality, readers, schema
-from corebank.contribution import laboratory, metadata
+from corebank import calibrate, readers, schema
+from corebank.contribution import laboratory, metadata, placing
 from corebank.contribution.metadata import Expedition, Metadata, Scanner, Section
+from corebank.contribution.placing import Finding
 from corebank.errors import ContributionError, CorebankError
 from corebank.readers import Scan
-from corebank.readers.files import File, files
+from corebank.readers.files import File
 from corebank.schema import EnergyGrid
-
-Severity = Literal["refused", "flagged", "info"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that the contributor should know: where, what, and how grave it is."""
-
-    severity: Severity
-    where: str
-    found: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +89,10 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     words = metadata.read(toml or folder / metadata.FILE_NAME)
     scans, set_aside = readers.scans(folder)
     findings: list[Finding] = []
-    runs = _runs(words, scans, findings)
-    tables = {file.name: file for file in files(folder) if file.name in {table.file for table in words.measurements}}
-    measurements, no_numbers = pd.DataFrame(columns=list(laboratory.COLUMNS)), {}
+    runs = placing.runs(words, scans, findings)
+    named = {table.file for table in words.measurements if (folder / table.file).is_file()}
+    tables = {name: File(name, (folder / name).read_bytes()) for name in named}
+    measurements, no_numbers = laboratory.empty(), dict[str, Counter[str]]()
     try:
         measurements, no_numbers = laboratory.measurements(words, tables)
     except CorebankError as error:
@@ -113,8 +104,8 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
         if scan.folder not in listed:
             findings.append(Finding("info", scan.folder, f"{len(scan.spectra)} spectra that contribution.toml does not list stay out"))
             set_aside.update({file.name: "its folder is not listed in contribution.toml" for file in [*scan.spectra, *scan.companions]})
-    runs = _linked(runs)
-    findings += _flagged(runs)
+    runs = placing.linked(runs)
+    findings += placing.findings_of(runs)
     set_aside = {name: why for name, why in set_aside.items() if name not in tables and PurePosixPath(name).name != metadata.FILE_NAME}
     used = {file.name for scan in scans if scan.folder in listed for file in [*scan.spectra, *scan.companions]} | set(tables)
     report = Report(
@@ -150,7 +141,7 @@ def spectra(folder: Path, grid: EnergyGrid) -> xr.Dataset:
     if words is None:
         raise ContributionError(folder, "holds no spectrum of a scanner that corebank knows", "Give the folder with the raw .spe files or their zip")
     findings: list[Finding] = []
-    runs = _runs(words, scans, findings)
+    runs = placing.runs(words, scans, findings)
     if refused := [finding for finding in findings if finding.severity == "refused"]:
         raise ContributionError(folder, "; ".join(f"{finding.where}: {finding.found}" for finding in refused), "Mend this and try again")
     return xr.concat(
@@ -193,87 +184,4 @@ def _implied(folder: Path, scans: Sequence[Scan]) -> Metadata:
     return Metadata(expedition=expedition, scanner=Scanner(), cores=(), sections=sections)
 
 
-def _runs(words: Metadata, scans: Sequence[Scan], findings: list[Finding]) -> dict[str, xr.Dataset]:
-    """Every listed section as a run that meets the schema; what stands in the way goes into `findings`."""
-    by_folder = {scan.folder: scan for scan in scans}
-    runs: dict[str, xr.Dataset] = {}
-    for section in words.sections:
-        scan = by_folder.get(section.folder)
-        if scan is None:
-            known = readers.positions(sorted(by_folder.keys() - {part.folder for part in words.sections})) or "none that is not listed"
-            findings.append(Finding("refused", section.folder, f"no spectra in this folder. Folders with spectra: {known}"))
-            continue
-        try:
-            runs[section.run] = _placed(readers.read_scan(scan), section, words.scanner)
-        except CorebankError as error:
-            findings.append(Finding("refused", str(error.where), f"{error.found}. {error.fix}"))
-    return runs
-
-
-def _placed(run: xr.Dataset, section: Section, scanner: Scanner) -> xr.Dataset:
-    """`run` with its core, section and composite depth, the machine's words, a calibration and its flags."""
-    if scanner.kind and scanner.kind != run.attrs["scanner"]:
-        raise ContributionError(section.folder, f"holds {run.attrs['scanner']} spectra, [scanner] kind says {scanner.kind}", "Correct the kind in contribution.toml")
-    if scanner.anode and run.attrs["anode"] and scanner.anode != run.attrs["anode"]:
-        raise ContributionError(section.folder, f"the files say anode {run.attrs['anode']}, [scanner] says {scanner.anode}", "Correct the anode in contribution.toml")
-    count = run.sizes["spectrum"]
-    columns: dict[str, object] = {
-        "core": [section.core] * count,
-        "section": [section.name] * count,
-        "depth": section.top + section.stretch * run["section_position"].values,
-        "flags": quality.flags(run),
-        "replicate_of": [""] * count,
-        "contribution": [""] * count,
-    }
-    if scanner.gain is not None and scanner.offset is not None:
-        unknown = ~np.isfinite(run["energy_gain"].values)
-        columns["energy_gain"] = np.where(unknown, scanner.gain, run["energy_gain"].values)
-        columns["energy_offset"] = np.where(unknown, scanner.offset, run["energy_offset"].values)
-        columns["energy_source"] = np.where(unknown, metadata.FILE_NAME, run["energy_source"].values.astype(object))
-    said = {key: getattr(scanner, key) for key in ("model", "head", "anode", "filter") if getattr(scanner, key)}
-    placed = run.assign(schema.spectrum_columns(columns)).assign_attrs(said)
-    calibrate.refuse_impossible(placed, section.folder)
-    return schema.validate_run(placed, section.folder)
-
-
-def _linked(runs: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Mark spectra that repeat an earlier run's: same core, section and machine, within a quarter of a step."""
-    linked: dict[str, xr.Dataset] = {}
-    seen: dict[tuple[object, ...], list[xr.Dataset]] = {}
-    for name, run in runs.items():
-        key = (run["core"].values[0], run["section"].values[0], *(run.attrs[part] for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")))
-        position = run["section_position"].values
-        repeats = run["replicate_of"].values.copy()
-        for earlier in seen.get(key, []):
-            near, distance = _nearest(earlier["section_position"].values, position)
-            step = float(np.median(np.diff(earlier["section_position"].values))) if earlier.sizes["spectrum"] > 1 else 1.0
-            repeats = np.where((distance <= step / 4) & (repeats == ""), earlier["source_sha256"].values[near], repeats)
-        linked[name] = run.assign(schema.spectrum_columns({"replicate_of": repeats}))
-        seen.setdefault(key, []).append(linked[name])
-    return linked
-
-
-def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the nearest of `sorted_values` to each wanted value, and the distance to it."""
-    right = np.clip(np.searchsorted(sorted_values, wanted), 0, sorted_values.size - 1)
-    left = np.clip(right - 1, 0, None)
-    index = np.where(np.abs(sorted_values[left] - wanted) <= np.abs(sorted_values[right] - wanted), left, right)
-    return index, np.abs(sorted_values[index] - wanted)
-
-
-def _flagged(runs: Mapping[str, xr.Dataset]) -> list[Finding]:
-    findings = []
-    for name, run in runs.items():
-        bits = run["flags"].values
-        for flag in schema.Flag:
-            if count := int(((bits & int(flag)) > 0).sum()):
-                findings.append(Finding("flagged", name, f"{count} of {bits.size} spectra: {quality.names(int(flag))[0]}"))
-        if copies := int((run["replicate_of"].values != "").sum()):
-            findings.append(Finding("info", name, f"{copies} of {bits.size} spectra repeat an earlier run at the same position"))
-        estimated = int(sum(str(text).startswith("median of") for text in run["energy_source"].values))
-        if estimated:
-            findings.append(Finding("info", name, f"{estimated} of {bits.size} spectra are not in the result table and got the run's median calibration"))
-    return findings
-
-
-__all__ = ["Contribution", "Finding", "Report", "check", "checked", "spectra", "with_provenance", "File"]
+__all__ = ["Contribution", "Finding", "Report", "check", "checked", "spectra", "with_provenance"]

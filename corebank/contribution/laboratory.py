@@ -61,6 +61,11 @@ def model() -> pa.DataFrameSchema:
     return pa.DataFrameSchema({**named, **text, **numbers}, checks=[below, share], strict=True)
 
 
+def empty() -> pd.DataFrame:
+    """A measurements table without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=float if name in NUMBERS else object) for name in COLUMNS})
+
+
 def measurements(metadata: Metadata, files: Mapping[str, File]) -> tuple[pd.DataFrame, dict[str, Counter[str]]]:
     """Read every table of laboratory values that `metadata` names.
 
@@ -80,8 +85,7 @@ def measurements(metadata: Metadata, files: Mapping[str, File]) -> tuple[pd.Data
         table, texts = _read(laboratory, files[laboratory.file], metadata)
         parts.append(table)
         no_numbers.update(texts)
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({name: pd.Series(dtype=float if name in NUMBERS else object) for name in COLUMNS})
-    return whole, no_numbers
+    return pd.concat(parts, ignore_index=True) if parts else empty(), no_numbers
 
 
 def _read(laboratory: Laboratory, file: File, metadata: Metadata) -> tuple[pd.DataFrame, dict[str, Counter[str]]]:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from corebank import units
@@ -290,6 +290,8 @@ def _laboratory(entry: _Table) -> Laboratory:
         position=entry.column("position"), depth=entry.column("depth"), top=entry.column("top"), bottom=entry.column("bottom"),
         thickness=entry.quantity("thickness", "mm") or 10.0, method=entry.text("method"), laboratory=entry.text("laboratory"),
     )
+    if PurePosixPath(laboratory.file).is_absolute() or ".." in PurePosixPath(laboratory.file).parts:
+        entry.say("file", f"is {laboratory.file!r}, should be a file inside the folder")
     ways = [bool(laboratory.section and laboratory.position), bool(laboratory.depth), bool(laboratory.top and laboratory.bottom)]
     if sum(ways) != 1:
         entry.say("", "give depths in one way: top and bottom, or depth, or section and position")

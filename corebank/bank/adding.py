@@ -1,0 +1,110 @@
+"""What a contribution adds to a bank: the runs and measurements that it does not hold yet, and the commit of them.
+
+What is the same is told by the bytes of the spectra and by what a measurement says, never by the names of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+import zarr
+
+from corebank import __version__, calibrate
+from corebank.bank import layout
+from corebank.contribution import Contribution
+from corebank.errors import BankError
+
+if TYPE_CHECKING:
+    from corebank.bank import Bank
+
+CONTRIBUTIONS = "contributions"
+"""Group with what each contributor said; no expedition can have this name."""
+
+MEASUREMENTS = "measurements"
+"""Group of an expedition's laboratory values; no run can have this name."""
+
+
+def new_runs(bank: Bank, contribution: Contribution) -> tuple[dict[str, xr.Dataset], dict[str, int]]:
+    """The runs that `bank` does not hold, and the number of spectra of those that it does.
+
+    Raises `BankError` when a run shares some of its spectra with one in the bank, or its name with another one.
+    """
+    expedition = contribution.metadata.expedition.name
+    held = bank.runs(expedition) if expedition in bank.expeditions() else {}
+    hashes = {name: set(bank.run(expedition, name)["source_sha256"].values) for name in held}   # one column per run is read
+    new, already = {}, {}
+    for name, run in contribution.runs.items():
+        ours = set(run["source_sha256"].values)
+        elsewhere = next((other for other, theirs in hashes.items() if ours & theirs), None)
+        if elsewhere is not None and ours <= hashes[elsewhere]:
+            already[name] = len(ours)
+        elif elsewhere is not None or name in held:
+            other = elsewhere or name
+            raise BankError(
+                f"{bank.path}, {expedition}/{other}", f"shares {len(ours & hashes[other])} of {len(ours)} spectra with run {name}",
+                "Give the scan a run name of its own, and leave out the spectra that are in the bank",
+            )
+        else:
+            new[name] = run
+    return new, already
+
+
+def new_measurements(bank: Bank, contribution: Contribution) -> pd.DataFrame:
+    """The rows of the contribution's measurements that `bank` does not hold."""
+    expedition, table = contribution.metadata.expedition.name, contribution.measurements
+    if table.empty or expedition not in bank.expeditions() or not bank.attributes(expedition).get("measurements"):
+        return table
+    held = set(_said(bank.measurements(expedition)))
+    return table[[key not in held for key in _said(table)]]
+
+
+def identifier(contribution: Contribution) -> str:
+    """Sixteen hexadecimal digits of a hash over what the contribution holds, whatever its folder is called."""
+    digest = hashlib.sha256(contribution.metadata.expedition.name.encode())
+    for sha in sorted(sha for run in contribution.runs.values() for sha in run["source_sha256"].values):
+        digest.update(str(sha).encode())
+    digest.update(contribution.measurements.to_csv(index=False).encode())
+    return digest.hexdigest()[:16]
+
+
+def write(session: Any, bank: Bank, contribution: Contribution, runs: dict[str, xr.Dataset], measurements: pd.DataFrame) -> str:
+    """Write `runs` and `measurements` into a writable Icechunk session on the head that `bank` shows, and commit.
+
+    Returns the snapshot.
+    """
+    metadata, expedition, name_of = contribution.metadata, contribution.metadata.expedition.name, identifier(contribution)
+    before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
+    cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
+    sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
+    zarr.open_group(session.store, path=expedition, mode="a").attrs.update({
+        **asdict(metadata.expedition), "cores": list(cores.values()), "runs": {**before.get("runs", {}), **sizes},
+        "measurements": before.get("measurements", 0) + len(measurements),
+    })
+    for name, run in runs.items():
+        on_grid = calibrate.intensity(run, bank.grid, name)
+        whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
+        whole["contribution"] = whole["contribution"].copy(data=np.full(sizes[name], name_of, dtype=object))
+        layout.write_run(session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION))
+    if len(measurements):
+        layout.append_measurements(session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements")))
+    zarr.open_group(session.store, path=f"{CONTRIBUTIONS}/{name_of}", mode="a").attrs.update({
+        "expedition": expedition, "toml": metadata.text, "report": json.loads(contribution.report.to_json()), "written_by": f"corebank {__version__}",
+    })
+    return str(session.commit(
+        f"add {expedition}: {sum(sizes.values())} spectra in {len(runs)} runs, {len(measurements)} measurements",
+        metadata={
+            "contribution": name_of, "expedition": expedition, "runs": sorted(runs), "spectra": sum(sizes.values()), "measurements": len(measurements),
+        },
+    ))
+
+
+def _said(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Rows as hashable values that compare equal when they say the same, NaN included; a renamed file says nothing new."""
+    rows = table.drop(columns="source").itertuples(index=False)
+    return [tuple(None if isinstance(value, float) and np.isnan(value) else value for value in row) for row in rows]
