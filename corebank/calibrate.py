@@ -109,6 +109,6 @@ def refuse_impossible(run: xr.Dataset, where: str) -> None:
             where, f"{run['source'].values[row]} would have {gain[row]:g} keV per channel from {offset[row]:g} keV (by {run['energy_source'].values[row]})",
             f"Give a gain of {GAIN_RANGE[0]} to {GAIN_RANGE[1]} keV per channel and an offset of {OFFSET_RANGE[0]} to {OFFSET_RANGE[1]} keV",
         )
-    if (live <= 0).any():
-        row = int(np.argmax(live <= 0))
+    if not (live > 0).all():
+        row = int(np.argmin(live > 0))
         raise CalibrationError(where, f"{run['source'].values[row]} has a live time of {live[row]:g} s", "Correct the file's header, or take it out of the folder")

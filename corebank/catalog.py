@@ -156,7 +156,7 @@ def select(
     grids = {part.attrs["grid"] for part in parts}
     if len(grids) > 1:
         raise CatalogError(_name(catalog), f"its banks are on {len(grids)} different energy grids: {'; '.join(sorted(grids))}", "Select banks that share one")
-    whole = parts[0] if len(parts) == 1 else xr.concat(parts, dim="spectrum", combine_attrs="drop", join="exact", coords="minimal", compat="override")
+    whole = parts[0] if len(parts) == 1 else xr.concat(parts, dim="spectrum", combine_attrs="override", join="exact", coords="minimal", compat="override")
     return whole.drop_attrs(deep=False).assign_attrs(grid=grids.pop(), **{key: json.dumps(value) for key, value in about.items()})
 
 
@@ -165,18 +165,25 @@ def measurements(
 ) -> pd.DataFrame:
     """Laboratory values of a whole federation: columns ``site``, ``expedition`` and those of each bank's table.
 
-    Raises `CatalogError` when there are none of the proxies asked for.
+    Raises `CatalogError` for a site or expedition that is not there, or when there are none of the proxies asked for.
     """
-    parts = []
+    parts: list[pd.DataFrame] = []
+    seen: dict[str, set[str]] = {"sites": set(), "expeditions": set()}
     for source in _leaves(open_catalog(catalog)):
+        site = str(source.metadata.get("site", ""))
+        if isinstance(source, SpectraSource | MeasurementsSource):
+            seen["sites"].add(site)
+            seen["expeditions"].add(source.expedition)
         if not isinstance(source, MeasurementsSource):
             continue
-        site = str(source.metadata.get("site", ""))
         if (sites is None or site in sites) and (expeditions is None or source.expedition in expeditions):
             table = source.read()
             table.insert(0, "site", site)
             table.insert(1, "expedition", source.expedition)
             parts.append(table)
+    for kind, wanted in (("sites", sites), ("expeditions", expeditions)):
+        if unknown := sorted(set(wanted or ()) - seen[kind]):
+            raise CatalogError(_name(catalog), f"has no {kind} {', '.join(unknown)}", f"It has {', '.join(sorted(seen[kind])) or 'none'}")
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["site", "expedition", "proxy"])
     known = sorted(set(whole["proxy"]))
     if missing := sorted(set(proxies or ()) - set(known)):

@@ -24,13 +24,13 @@ from filelock import FileLock
 
 from corebank import __version__
 from corebank.contribution import Contribution, with_provenance
+from corebank.contribution.metadata import is_slug, slugged
 from corebank.errors import BankError, BankNotFoundError
 from corebank.schema import EnergyGrid
 
 os.environ.setdefault("ICECHUNK_LOG", "error")      # icechunk logs to stdout otherwise, into people's --json
 
 import icechunk  # noqa: E402 - after the line above, which it reads when imported
-import zarr  # noqa: E402
 
 from corebank.bank import adding, layout, listing  # noqa: E402
 
@@ -72,14 +72,16 @@ class Commit:
 
 
 def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Bank:
-    """Make an empty bank for `site` at a local path; raises `BankError` when something is there already."""
+    """Make an empty bank for `site` at a local path; raises `BankError` when something is there, or `site` is no slug."""
     folder = _local(path)
+    if not is_slug(site):
+        raise BankError(folder, f"{site!r} is no name for a site", f"Use small letters, digits and hyphens, such as {slugged(site) or 'my-lab'}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BankError(folder, "is there already and not empty", "Choose a new folder, or add to the bank that is there")
     folder.mkdir(parents=True, exist_ok=True)
     repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(folder / _REPOSITORY)))
     session = repository.writable_session("main")
-    zarr.group(session.store, attributes={
+    layout.describe(session.store, "", {
         "site": site, "energy_grid": (grid or EnergyGrid()).to_json(), "schema_version": SCHEMA_VERSION, "written_by": f"corebank {__version__}",
     })
     session.commit(f"a new bank for {site}")
@@ -89,13 +91,19 @@ def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Ba
 
 
 def open_bank(path: str | Path, at: str = "main") -> Bank:
-    """Open a bank at a branch, a release (tag) or a snapshot; raises `BankNotFoundError` when either is not there."""
+    """Open a bank at a branch, a release (tag) or a snapshot.
+
+    Raises `BankNotFoundError` when either is not there, `BankError` when a newer corebank wrote the bank.
+    """
     folder = _local(path)
     try:
         repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(folder / _REPOSITORY)))
     except icechunk.IcechunkError as error:
         raise BankNotFoundError(folder, "there is no bank", f"Make one with: corebank init {folder} --site NAME") from error
-    return Bank(folder, repository, _snapshot(folder, repository, at))
+    bank = Bank(folder, repository, _snapshot(folder, repository, at))
+    if bank.about["schema_version"] > SCHEMA_VERSION:
+        raise BankError(folder, f"was written by {bank.about['written_by']}, with a newer layout", "Install a newer corebank")
+    return bank
 
 
 class Bank:
@@ -107,32 +115,41 @@ class Bank:
 
     @cached_property
     def _store(self) -> Any:
-        return self._repository.readonly_session(snapshot_id=self.snapshot).store
+        store = self._repository.readonly_session(snapshot_id=self.snapshot).store
+        about = layout.attributes(store)
+        if about["schema_version"] > SCHEMA_VERSION:     # here, so that nothing of such a bank is read
+            raise BankError(self.path, f"was written by {about['written_by']}, with a newer layout", "Install a newer corebank")
+        return store
 
     @cached_property
-    def _root(self) -> zarr.Group:
-        root = zarr.open_group(self._store, mode="r")
-        if int(str(root.attrs["schema_version"])) > SCHEMA_VERSION:
-            raise BankError(self.path, f"was written by {root.attrs['written_by']}, with a newer layout", "Install a newer corebank")
-        return root
+    def about(self) -> dict[str, Any]:
+        """The bank's own attributes: site, energy grid, version of the layout, what wrote it."""
+        return layout.attributes(self._store)
+
+    @cached_property
+    def _expeditions(self) -> list[str]:
+        return [name for name in layout.groups(self._store) if name != adding.CONTRIBUTIONS]
 
     @property
     def site(self) -> str:
         """Name of the lab that owns the bank."""
-        return str(self._root.attrs["site"])
+        return str(self.about["site"])
 
     @cached_property
     def grid(self) -> EnergyGrid:
         """The energy axis that all its spectra are on."""
-        return EnergyGrid.from_json(str(self._root.attrs["energy_grid"]))
+        return EnergyGrid.from_json(str(self.about["energy_grid"]))
 
     def expeditions(self) -> list[str]:
         """Names of the expeditions, in alphabetical order."""
-        return sorted(name for name in self._root.group_keys() if name != adding.CONTRIBUTIONS)
+        return list(self._expeditions)
 
     def attributes(self, expedition: str) -> dict[str, Any]:
         """What the contributor said of an expedition, its cores, and its ``runs`` with their numbers of spectra."""
-        return dict(self._expedition(expedition).attrs)
+        if expedition not in self._expeditions:
+            known = ", ".join(self._expeditions) or "none yet"
+            raise BankNotFoundError(self.path, f"there is no expedition {expedition!r}", f"It holds {known}")
+        return layout.attributes(self._store, expedition)
 
     def runs(self, expedition: str) -> dict[str, int]:
         """Run -> number of spectra, in the order in which they came in."""
@@ -165,8 +182,7 @@ class Bank:
 
     def measurements(self, expedition: str) -> pd.DataFrame:
         """Laboratory values of an expedition, columns as in `corebank.contribution.laboratory.COLUMNS`."""
-        group = self._expedition(expedition)
-        if adding.MEASUREMENTS not in group:
+        if not self.attributes(expedition)["measurements"]:
             raise BankNotFoundError(f"{self.path}, {expedition}", "has no laboratory values", "Bring some in with [[measurements]] in a contribution.toml")
         return layout.read_measurements(self._store, f"{expedition}/{adding.MEASUREMENTS}")
 
@@ -179,6 +195,8 @@ class Bank:
 
     def tag(self, name: str) -> None:
         """Make this snapshot a release; a release is never moved, so `BankError` when the name is taken."""
+        if name in self._repository.list_branches():
+            raise BankError(self.path, f"{name!r} is a branch", "Choose another name for the release")
         try:
             self._repository.create_tag(name, self.snapshot)
         except icechunk.IcechunkError as error:
@@ -216,13 +234,6 @@ class Bank:
         """The catalog's YAML, with `bank` as the bank's address seen from where the file will lie."""
         return listing.text(self.site, {name: self.attributes(name) for name in self.expeditions()}, bank)
 
-    def _expedition(self, name: str) -> zarr.Group:
-        if name not in self.expeditions():
-            raise BankNotFoundError(self.path, f"there is no expedition {name!r}", f"It holds {', '.join(self.expeditions()) or 'none yet'}")
-        group = self._root[name]
-        assert isinstance(group, zarr.Group)
-        return group
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer at a time: on a local path Icechunk alone loses acknowledged commits where writers meet."""
@@ -239,7 +250,7 @@ class Bank:
 
     def _become(self, snapshot: str) -> None:
         self.snapshot = snapshot
-        for cached in ("_store", "_root"):
+        for cached in ("_store", "about", "_expeditions"):
             self.__dict__.pop(cached, None)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-import zarr
 
 from corebank import __version__, calibrate
 from corebank.bank import layout
@@ -82,7 +81,7 @@ def write(session: Any, bank: Bank, contribution: Contribution, runs: dict[str, 
     before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
     cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
     sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
-    zarr.open_group(session.store, path=expedition, mode="a").attrs.update({
+    layout.describe(session.store, expedition, {
         **asdict(metadata.expedition), "cores": list(cores.values()), "runs": {**before.get("runs", {}), **sizes},
         "measurements": before.get("measurements", 0) + len(measurements),
     })
@@ -93,7 +92,7 @@ def write(session: Any, bank: Bank, contribution: Contribution, runs: dict[str, 
         layout.write_run(session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION))
     if len(measurements):
         layout.append_measurements(session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements")))
-    zarr.open_group(session.store, path=f"{CONTRIBUTIONS}/{name_of}", mode="a").attrs.update({
+    layout.describe(session.store, f"{CONTRIBUTIONS}/{name_of}", {
         "expedition": expedition, "toml": metadata.text, "report": json.loads(contribution.report.to_json()), "written_by": f"corebank {__version__}",
     })
     return str(session.commit(

@@ -8,11 +8,13 @@ fixed-length text has no Zarr 3 specification.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+import zarr
 from zarr.codecs import BloscCodec
 
 from corebank import schema
@@ -23,6 +25,21 @@ CHUNK = 256
 
 SHARD = 4096
 """Spectra per shard: the smallest piece that is written, one object in the store."""
+
+
+def describe(store: Any, group: str, about: Mapping[str, Any]) -> None:
+    """Put attributes on a group (``""``: the root), which is made when it is not there."""
+    zarr.open_group(store, path=group, mode="a").attrs.update(dict(about))
+
+
+def attributes(store: Any, group: str = "") -> dict[str, Any]:
+    """The attributes of a group."""
+    return dict(zarr.open_group(store, path=group, mode="r").attrs)
+
+
+def groups(store: Any) -> list[str]:
+    """Names of the groups below the root, in alphabetical order."""
+    return sorted(zarr.open_group(store, mode="r").group_keys())
 
 
 def write_run(store: Any, group: str, run: xr.Dataset) -> None:

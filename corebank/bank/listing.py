@@ -8,6 +8,7 @@ at any time, and is replaced in one step.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
     """
     sources: dict[str, Any] = {}
     for name, attributes in expeditions.items():
-        about = {key: value for key, value in attributes.items() if value not in ("", None)}
+        about = {key: _literal(value) for key, value in attributes.items() if value not in ("", None)}
         sources[name] = {
             "driver": "corebank_spectra",
             "description": attributes.get("title", name),
@@ -64,6 +65,19 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
     return "# Written by corebank from the bank itself; changes made here are lost with the next contribution.\n" + yaml.dump(
         document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120
     )
+
+
+def _literal(value: Any) -> Any:
+    """`value` such that Intake hands it on as it is.
+
+    Intake expands metadata as Jinja templates when an entry is opened, with functions that read the environment and
+    start programs; a contributor's words must not reach them.
+    """
+    if isinstance(value, str):
+        return re.sub(r"\{(?=[{%#])", "{{ '{' }}", value)
+    if isinstance(value, Mapping):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def write(path: Path, content: str) -> None:

@@ -90,11 +90,10 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     scans, set_aside = readers.scans(folder)
     findings: list[Finding] = []
     runs = placing.runs(words, scans, findings)
-    named = {table.file for table in words.measurements if (folder / table.file).is_file()}
-    tables = {name: File(name, (folder / name).read_bytes()) for name in named}
-    measurements, no_numbers = laboratory.empty(), dict[str, Counter[str]]()
+    tables = _tables(words, folder)
+    values, no_numbers = laboratory.empty(), dict[str, Counter[str]]()
     try:
-        measurements, no_numbers = laboratory.measurements(words, tables)
+        values, no_numbers = laboratory.measurements(words, tables)
     except CorebankError as error:
         findings.append(Finding("refused", str(error.where), f"{error.found}. {error.fix}"))
     for where, texts in no_numbers.items():
@@ -109,9 +108,9 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     set_aside = {name: why for name, why in set_aside.items() if name not in tables and PurePosixPath(name).name != metadata.FILE_NAME}
     used = {file.name for scan in scans if scan.folder in listed for file in [*scan.spectra, *scan.companions]} | set(tables)
     report = Report(
-        str(folder), tuple(findings), len(used), set_aside, {name: run.sizes["spectrum"] for name, run in runs.items()}, len(measurements)
+        str(folder), tuple(findings), len(used), set_aside, {name: run.sizes["spectrum"] for name, run in runs.items()}, len(values)
     )
-    return report, None if report.refused else Contribution(words, runs, measurements, report)
+    return report, None if report.refused else Contribution(words, runs, values, report)
 
 
 def checked(folder: Path, toml: Path | None = None) -> Contribution:
@@ -146,8 +145,8 @@ def spectra(folder: Path, grid: EnergyGrid) -> xr.Dataset:
         raise ContributionError(folder, "; ".join(f"{finding.where}: {finding.found}" for finding in refused), "Mend this and try again")
     return xr.concat(
         [with_provenance(calibrate.intensity(run, grid, name), words.expedition.site, words.expedition.name, name) for name, run in runs.items()],
-        dim="spectrum", combine_attrs="drop", join="exact", coords="minimal", compat="override",
-    ).assign_attrs(grid=grid.to_json())
+        dim="spectrum", combine_attrs="override", join="exact", coords="minimal", compat="override",
+    ).drop_attrs(deep=False).assign_attrs(grid=grid.to_json())
 
 
 def with_provenance(run: xr.Dataset, site: str, expedition: str, name: str) -> xr.Dataset:
@@ -159,29 +158,46 @@ def with_provenance(run: xr.Dataset, site: str, expedition: str, name: str) -> x
     })
 
 
+def measurements(folder: Path) -> pd.DataFrame:
+    """Laboratory values that lie with a folder `spectra` can read, columns as in `laboratory.COLUMNS`; often none."""
+    for root in _above(folder):
+        words = metadata.read(root / metadata.FILE_NAME)
+        return laboratory.measurements(words, _tables(words, root))[0]
+    return laboratory.empty()
+
+
+def _above(folder: Path) -> list[Path]:
+    """This folder, or the nearest of three above it, in which a ``contribution.toml`` lies; empty where none does."""
+    here = folder.absolute()
+    return [root for root in (here, *here.parents[:3]) if (root / metadata.FILE_NAME).is_file()][:1]
+
+
 def _said_of(folder: Path) -> Metadata | None:
     """What a ``contribution.toml`` here or just above says of the sections below `folder`, or None."""
-    folder = folder.absolute()
-    for root in (folder, *folder.parents[:3]):
-        if (root / metadata.FILE_NAME).is_file():
-            words = metadata.read(root / metadata.FILE_NAME)
-            inside = folder.relative_to(root)
-            sections = [
-                replace(section, folder=PurePosixPath(section.folder).relative_to(inside.as_posix()).as_posix())
-                for section in words.sections if PurePosixPath(section.folder).is_relative_to(inside.as_posix())
-            ]
-            return replace(words, sections=tuple(sections)) if sections else None
+    for root in _above(folder):
+        words, inside = metadata.read(root / metadata.FILE_NAME), folder.absolute().relative_to(root).as_posix()
+        sections = [
+            replace(section, folder=PurePosixPath(section.folder).relative_to(inside).as_posix())
+            for section in words.sections if PurePosixPath(section.folder).is_relative_to(inside)
+        ]
+        return replace(words, sections=tuple(sections)) if sections else None
     return None
+
+
+def _tables(words: Metadata, folder: Path) -> dict[str, File]:
+    """The tables of laboratory values that `words` names and `folder` holds."""
+    named = {table.file for table in words.measurements if (folder / table.file).is_file()}
+    return {name: File(name, (folder / name).read_bytes()) for name in named}
 
 
 def _implied(folder: Path, scans: Sequence[Scan]) -> Metadata:
     name = metadata.slugged(folder.resolve().name) or "folder"
     sections = tuple(
-        Section(core=folder.resolve().name, folder=scan.folder, name=PurePosixPath(scan.folder).name or folder.resolve().name, top=0.0, run=metadata.slugged(scan.folder) or name)
+        Section(core=folder.resolve().name, folder=scan.folder, name=PurePosixPath(scan.folder).name or folder.resolve().name, top=0.0, run=str(PurePosixPath(folder.resolve().name, scan.folder)))
         for scan in scans
     )
     expedition = Expedition(name=name, title="", site="", steward="", licence="")
     return Metadata(expedition=expedition, scanner=Scanner(), cores=(), sections=sections)
 
 
-__all__ = ["Contribution", "Finding", "Report", "check", "checked", "spectra", "with_provenance"]
+__all__ = ["Contribution", "Finding", "Report", "check", "checked", "measurements", "spectra", "with_provenance"]

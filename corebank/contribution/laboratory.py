@@ -93,6 +93,9 @@ def _read(laboratory: Laboratory, file: File, metadata: Metadata) -> tuple[pd.Da
         raw = pd.read_csv(io.BytesIO(file.content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, UnicodeDecodeError) as error:
         raise ContributionError(file.name, f"is not a readable CSV table ({error})", "Save it as CSV in UTF-8, one header line on top") from error
+    if not isinstance(raw.index, pd.RangeIndex):      # pandas takes a surplus first cell for a row's name, and shifts the rest
+        raise ContributionError(file.name, "has lines of more cells than its header line", "Take out the surplus commas, or name the columns")
+    raw = raw.fillna("")                              # cells of lines that end early
     wanted = [laboratory.core, laboratory.section, *(pair[0] for pair in (laboratory.position, laboratory.depth, laboratory.top, laboratory.bottom) if pair)]
     if missing := [name for name in [*filter(None, wanted), *(name for name, _ in laboratory.columns.values())] if name not in raw]:
         raise ContributionError(file.name, f"has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, raw.columns))}", "Correct [[measurements]] in contribution.toml")

@@ -136,6 +136,8 @@ def read(path: Path) -> Metadata:
         raw = tomllib.loads(text)
     except FileNotFoundError as error:
         raise ContributionError(path, "there is no such file", "Write one, or name it with --toml; docs/how-to/contribute.md shows one") from error
+    except OSError as error:
+        raise ContributionError(path, f"cannot be read ({error.strerror})", "Give the file itself, and check your permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ContributionError(path, f"is not valid TOML ({error})", "Correct that line; text goes between quotes") from error
     table = _Table(path, raw)
@@ -166,7 +168,7 @@ class _Table:
             return ""
         if needed and not value.strip():
             self.say(key, "is missing")
-        elif slug and value and not _SLUG.fullmatch(value):
+        elif slug and value and not is_slug(value):
             self.say(key, f'is {value!r}, should be small letters, digits and hyphens, such as "{slugged(value)}"')
         return value.strip()
 
@@ -220,7 +222,7 @@ class _Table:
         return [_Table(self.path, item, f"{self.name}.{key}[{number}]".strip("."), self.problems) for number, item in enumerate(value, 1)]
 
     def done(self) -> None:
-        for key in self.raw.keys() - self._taken:
+        for key in sorted(self.raw.keys() - self._taken):
             self.say(key, f"is unknown; known here are {', '.join(sorted(self._taken))}")
 
 
@@ -277,18 +279,20 @@ def _scanner(entry: _Table) -> Scanner:
 def _section(entry: _Table, core: str) -> Section:
     name, folder = entry.text("name", needed=True), entry.text("folder", needed=True)
     run = entry.text("run", slug=True) or slugged(name)
+    if name and not run:
+        entry.say("run", f"is missing, and none can be made of {name!r}")
     top, stretch = entry.quantity("top", "mm", needed=True), entry.number("stretch", 0.1, 10)
     entry.done()
-    return Section(core=core, folder=folder.strip("/") or ".", name=name, top=top or 0.0, stretch=1.0 if stretch is None else stretch, run=run)
+    return Section(core=core, folder=str(PurePosixPath(folder.strip("/"))), name=name, top=top or 0.0, stretch=1.0 if stretch is None else stretch, run=run)
 
 
 def _laboratory(entry: _Table) -> Laboratory:
-    columns_table = entry.child("columns")
+    columns_table, thickness = entry.child("columns"), entry.quantity("thickness", "mm")
     columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
     laboratory = Laboratory(
         file=entry.text("file", needed=True), columns=columns, core=entry.text("core"), section=entry.text("section"),
         position=entry.column("position"), depth=entry.column("depth"), top=entry.column("top"), bottom=entry.column("bottom"),
-        thickness=entry.quantity("thickness", "mm") or 10.0, method=entry.text("method"), laboratory=entry.text("laboratory"),
+        thickness=10.0 if thickness is None else thickness, method=entry.text("method"), laboratory=entry.text("laboratory"),
     )
     if PurePosixPath(laboratory.file).is_absolute() or ".." in PurePosixPath(laboratory.file).parts:
         entry.say("file", f"is {laboratory.file!r}, should be a file inside the folder")
@@ -299,6 +303,11 @@ def _laboratory(entry: _Table) -> Laboratory:
         entry.say("columns", 'is missing; write columns = { TOC = "name of the column [wt%]" }')
     entry.done()
     return laboratory
+
+
+def is_slug(name: str) -> bool:
+    """True for small letters and digits, with single hyphens or dots between them."""
+    return _SLUG.fullmatch(name) is not None
 
 
 def slugged(name: str) -> str:

@@ -75,7 +75,7 @@ def linked(runs: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     linked: dict[str, xr.Dataset] = {}
     seen: dict[tuple[object, ...], list[xr.Dataset]] = {}
     for name, run in runs.items():
-        key = (run["core"].values[0], run["section"].values[0], *(run.attrs[part] for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")))
+        key = (run["core"].values[0], run["section"].values[0], *(str(run.attrs[part]) for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")))
         position = run["section_position"].values
         repeats = run["replicate_of"].values.copy()
         for earlier in seen.get(key, []):
@@ -96,6 +96,7 @@ def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray,
 
 
 def findings_of(runs: Mapping[str, xr.Dataset]) -> list[Finding]:
+    """What is to be said of runs that can go in: flags, replicates, calibrations that were estimated."""
     findings = []
     for name, run in runs.items():
         bits = run["flags"].values

@@ -15,7 +15,7 @@ import xarray as xr
 
 from corebank.errors import ReadError
 from corebank.readers import avaatech, itrax, itrax_tables, series
-from corebank.readers.files import File, files
+from corebank.readers.files import File, files, split
 
 
 @dataclass(slots=True)
@@ -45,6 +45,7 @@ def scans(folder: Path) -> tuple[list[Scan], dict[str, str]]:
     Raises `ReadError` when the folder is not there or an archive in it is unsafe.
     """
     found: dict[str, Scan] = {}
+    met: dict[tuple[str, str], str] = {}
     others: list[File] = []
     set_aside: dict[str, str] = {}
     for file in files(folder):
@@ -53,11 +54,15 @@ def scans(folder: Path) -> tuple[list[Scan], dict[str, str]]:
             set_aside[file.name] = "sum spectrum: no scan point, made from the others"
         elif kind:
             home = _home(file.name)
+            first = met.setdefault((home, file.sha256), file.name)
+            if first != file.name:
+                set_aside[file.name] = f"the same bytes as {first}"
+                continue
             found.setdefault(home, Scan(home, kind)).spectra.append(file)
         else:
             others.append(file)
     for file in others:
-        home = str(PurePosixPath(file.name.split("!")[0]).parent)
+        home = str(PurePosixPath(split(file.name)[0]).parent)
         scan = found.get(home)
         if scan is None or scan.kind != "itrax":
             set_aside[file.name] = "not a spectrum, and beside none that it could describe"
@@ -113,7 +118,8 @@ def _kind(file: File) -> str:
 
 def _home(name: str) -> str:
     """The folder of a scan: where the archive lies, or the folder above one that is named as the scanner names it."""
-    folder = PurePosixPath(name.split("!")[0]).parent
-    if "!" not in name and folder.name.lower().replace("_", " ") in ("xrf data", "xrf spectra"):
+    outer, *member = split(name)
+    folder = PurePosixPath(outer).parent
+    if not member and folder.name.lower().replace("_", " ") in ("xrf data", "xrf spectra"):
         folder = folder.parent
     return str(folder)

@@ -68,7 +68,8 @@ def parse(file: File) -> Spectrum:
     where = file.name
     if not is_spectrum(file.content):
         raise ReadError(where, "no $DATA: section under $KEY: lines", "Give the raw .spe of the scanner")
-    if not file.content.endswith((b"\n", b"\r")):
+    # Lines that end in CRLF must not pass for whole when the last LF is gone.
+    if not file.content.endswith(b"\n" if b"\n" in file.content else b"\r"):
         raise ReadError(where, "the file ends in the middle of a line", _FIX_COPY)
     header: dict[str, str] = {}
     data: list[str] = []

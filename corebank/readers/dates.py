@@ -49,7 +49,7 @@ def _spelling(days: Sequence[str], known: date | None) -> str | None:
 
 def _is_slashed(day: str) -> bool:
     parts = day.strip().split("/")
-    return len(parts) == 3 and all(part.isdigit() for part in parts)
+    return len(parts) == 3 and all(part.isdecimal() for part in parts)
 
 
 def _day(day: str, spelling: str | None) -> date | None:

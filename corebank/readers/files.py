@@ -8,9 +8,12 @@ unpacks to far more than it holds, is refused whole.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,7 +42,12 @@ class File:
     @property
     def stem(self) -> str:
         """File name without folders, archive and ending: ``L000000``."""
-        return PurePosixPath(self.name.split("!")[-1]).stem
+        return PurePosixPath(split(self.name)[-1]).stem
+
+
+def split(name: str) -> list[str]:
+    """The name of an archive and that of its member, or the one name of a file outside archives."""
+    return re.split(r"(?<=\.zip)!", name, flags=re.IGNORECASE)      # Avaatech names hold a ! of their own
 
 
 def files(folder: Path) -> Iterator[File]:
@@ -53,8 +61,12 @@ def files(folder: Path) -> Iterator[File]:
     root = folder.resolve()
     for path in sorted(_walk(folder), key=lambda path: natural(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder).as_posix()
-        if not path.resolve().is_relative_to(root):
+        if path.exists() and not path.resolve().is_relative_to(root):
             raise ReadError(path, f"is a link to {path.resolve()}, outside the folder", "Copy the file itself into the folder")
+        if path.is_dir():
+            continue                             # a linked folder inside; its files are met where they are
+        if not path.is_file():
+            raise ReadError(path, "is no file that can be read, but a broken link or a device", "Take it out of the folder")
         if path.suffix.lower() == ".zip":
             yield from _members(path, name)
         else:
@@ -63,7 +75,7 @@ def files(folder: Path) -> Iterator[File]:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key that orders digits by value: ``L2`` before ``L10``."""
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
 
 
 def is_junk(name: str) -> bool:
@@ -73,8 +85,8 @@ def is_junk(name: str) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for at, _, names in os.walk(folder):         # does not follow linked folders
-        for name in names:
+    for at, folders, names in os.walk(folder):   # does not follow linked folders
+        for name in [*names, *(name for name in folders if Path(at, name).is_symlink())]:
             path = Path(at, name)
             if not is_junk(path.relative_to(folder).as_posix()):
                 yield path
@@ -88,7 +100,9 @@ def _members(path: Path, name: str) -> Iterator[File]:
             for member in members:
                 if not member.is_dir() and not is_junk(member.filename):
                     yield File(f"{name}!{member.filename}", archive.read(member))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except ReadError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, EOFError, RuntimeError, OSError) as error:
         raise ReadError(path, f"is not a whole zip archive ({error})", "Copy it again; it was cut short or is encrypted") from error
 
 

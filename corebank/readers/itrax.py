@@ -74,7 +74,7 @@ def parse(file: File) -> Spectrum:
     spectrum = Spectrum(file, header, counts)
     events = spectrum.number("events_in_run")
     if counts.sum(dtype=np.int64) > events:     # events above the last channel are counted too, so a sum may be smaller
-        raise ReadError(where, f"the channels add up to {counts.sum(dtype=np.int64)}, more than events_in_run = {events:.0f}", _FIX_COPY)
+        raise ReadError(where, f"the channels add up to {counts.sum(dtype=np.int64)}, more than events_in_run = {events:.0f}", "Copy it from the scanner again; a sum of several spectra is no scan point")
     return spectrum
 
 
@@ -90,8 +90,10 @@ def _header(content: bytes) -> dict[str, str]:
 def _counts(body: bytes, header: Mapping[str, str], where: str) -> np.ndarray:
     try:
         expected = int(float(header["number_mca_channels"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise ReadError(where, "the header has no number_mca_channels", _FIX_COPY) from error
+    if expected < 1:
+        raise ReadError(where, f"the header says number_mca_channels = {expected}", _FIX_COPY)
     # A prefix that ends inside the last number, or just before its line end, must not pass for a whole file.
     if not body.endswith(b"\n"):
         raise ReadError(where, "the channel table ends in the middle of a line", _FIX_COPY)

@@ -95,21 +95,20 @@ def _run(
     return run.isel(spectrum=np.argsort(run["section_position"].values, kind="stable"))
 
 
-def _calibration(stems: Sequence[str], companions: Sequence[File]) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
+def _calibration(stems: list[str], companions: Sequence[File]) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
     """Gain and offset per spectrum, where they came from, and the result table they were taken from, if any.
 
-    The fullest table wins, then ``Results`` over ``result`` (the re-evaluation over the first one, as the scanner's
+    The table that calibrates the most spectra wins, then ``Results`` over ``result`` (the re-evaluation over the first one, as the scanner's
     program names them), then the settings file. Spectra that a table leaves out get the run's median.
     """
     gain = np.full(len(stems), np.nan)
     offset, source = gain.copy(), [""] * len(stems)
     tables = [(file, itrax_tables.results(file).reindex(stems)) for file in companions if itrax_tables.is_results(file)]
-    tables = [(file, table) for file, table in tables if np.isfinite(table["gain"].to_numpy()).any()]
-    if tables:
-        file, table = max(tables, key=lambda pair: (np.isfinite(pair[1]["gain"]).sum(), pair[0].stem.startswith("Results"), -len(pair[0].stem)))
-        known = (np.isfinite(table["gain"]) & np.isfinite(table["offset"])).to_numpy()
-        gain = np.where(known, table["gain"], np.nanmedian(table["gain"]))
-        offset = np.where(known, table["offset"], np.nanmedian(table["offset"]))
+    filled = [(file, table, np.isfinite(table[["gain", "offset"]].to_numpy()).all(axis=1)) for file, table in tables]
+    if filled := [(file, table, known) for file, table, known in filled if known.any()]:
+        file, table, known = max(filled, key=lambda one: (one[2].sum(), one[0].stem.startswith("Results"), -len(one[0].stem)))
+        gain = np.where(known, table["gain"], np.median(table["gain"][known]))
+        offset = np.where(known, table["offset"], np.median(table["offset"][known]))
         return gain, offset, [file.name if row else f"median of {file.name}" for row in known], table
     for file in companions:
         pair = itrax_tables.settings(file)

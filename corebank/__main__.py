@@ -1,0 +1,5 @@
+"""``python -m corebank`` is the ``corebank`` command."""
+
+from corebank.cli import main
+
+main()

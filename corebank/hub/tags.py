@@ -1,0 +1,69 @@
+"""What the tags of a registered version say about its bundle; nothing here knows MLflow but for what its keys allow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from corebank import bundle
+from corebank.errors import RegistryError
+
+SNAPSHOT, CORES, PARENT, DIGEST = "corebank.snapshot.", "corebank.cores.", "corebank.parent", "corebank.bundle"
+
+
+def bundle_folder(path: Path) -> Path:
+    """`path` when it holds a bundle, or the bundle inside the run that it is."""
+    for folder in (path, path / "bundle"):
+        if (folder / bundle.DOCUMENT).is_file():
+            return folder
+    raise RegistryError(path, f"no {bundle.DOCUMENT} here or in bundle/",
+                        "Name the folder of a bundle or of a finished run, or models:/name@alias")
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 that identifies the bundle in `folder`, which may be a run; raises `BundleError` when it is damaged."""
+    return str(bundle.read_document(bundle_folder(folder))["sha256"])
+
+
+def of_bundle(run: Path) -> dict[str, str]:
+    """What identifies the bundle of a run, and tells what it is."""
+    document = bundle.read_document(bundle_folder(run))
+    recipe = json.dumps(document["recipe"], sort_keys=True)
+    return {
+        DIGEST: document["sha256"],
+        "corebank.recipe": hashlib.sha256(recipe.encode()).hexdigest()[:8],     # as in the name of the run's folder
+        "corebank.kind": document["kind"],
+        "corebank.proxies": ", ".join(proxy["name"] for proxy in document["proxies"]),
+        "corebank.version": document["code_version"],
+    }
+
+
+def of_lineage(lineage: bundle.DataLineage) -> dict[str, str]:
+    """Which data a model has seen, as tags: one per bank, one per expedition with its cores, one for the parent."""
+    cores: dict[str, list[str]] = {}
+    for core in lineage.cores:
+        site, expedition, name = core.split("/", 2)     # a core may be called CD166/19
+        cores.setdefault(key(f"{CORES}{site}/{expedition}"), []).append(name)
+    return {
+        **{key(SNAPSHOT + site): snapshot for site, snapshot in lineage.snapshots.items()},
+        **{tag: json.dumps(names, ensure_ascii=False) for tag, names in cores.items()},
+        **({PARENT: lineage.parent} if lineage.parent else {}),
+    }
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of nested tables, names joined with dots: ``{"a": {"b": 1}}`` gives ``("a.b", 1)``."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def key(text: str) -> str:
+    """A name as MLflow's keys allow it."""
+    return re.sub(r"[^\w.\- /]", "_", text)

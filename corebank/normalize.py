@@ -1,0 +1,94 @@
+"""How a spectrum is scaled before a model sees it: frozen, invertible values that travel inside the bundle.
+
+A normalization looks at one spectrum at a time and only at its measured bins: it needs no statistics of a corpus, and
+does not change when a spectrum comes with others. Arrays are (spectrum, energy) unless said.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corebank.errors import RecipeError
+
+Kind = Literal["standardise", "sqrt", "log"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+SMALLEST_SCALE = 1e-6
+"""[transformed count/s] A flatter spectrum is divided by this and becomes zeros; a bare z-score makes it NaN."""
+
+
+class Statistics(NamedTuple):
+    """What a normalization took out of each spectrum, in transformed count/s."""
+
+    mean: NDArray[np.float32]
+    """(spectrum, 1)"""
+
+    scale: NDArray[np.float32]
+    """(spectrum, 1), never below `SMALLEST_SCALE`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """Transform the count rate, then give each spectrum mean 0 and standard deviation 1 over its measured bins."""
+
+    kind: Kind = "standardise"
+    """standardise: the rate as it is (best of the published study, MAX, arXiv 2410.12330); sqrt: its square root, which
+    makes counting noise equally wide everywhere (Anscombe 1948, doi:10.2307/2332343); log: ln(1 + rate)."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise RecipeError("normalization", f"kind is {self.kind!r}", f"Choose one of {', '.join(KINDS)}")
+
+    def __call__(self, rates: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Normalise rates [count/s], NaN where not measured.
+
+        Returns the normalised values, float32 and 0 where not measured, and the mask of measured bins.
+        """
+        measured = np.isfinite(rates)
+        transformed = self._transform(rates, measured)
+        mean, scale = _statistics(transformed, measured)
+        return np.where(measured, (transformed - mean) / scale, np.float32(0)), measured
+
+    def statistics(self, rates: NDArray[Any]) -> Statistics:
+        """What `__call__` takes out of the same rates [count/s] and `inverse` puts back."""
+        measured = np.isfinite(rates)
+        return _statistics(self._transform(rates, measured), measured)
+
+    def inverse(self, normalised: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
+        """Rates [count/s] of normalised values, given the `statistics` of their spectra."""
+        transformed = normalised * statistics.scale + statistics.mean
+        if self.kind == "log":
+            transformed = np.expm1(transformed)
+        elif self.kind == "sqrt":
+            transformed = np.square(np.maximum(transformed, 0))
+        return transformed.astype(np.float32)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Normalization:
+        """The normalization that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def _transform(self, rates: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
+        known = np.where(measured, rates, 0).astype(np.float32, copy=False)
+        if self.kind == "standardise":
+            return known
+        known = np.maximum(known, 0)     # a table of spectra with the background taken off may dip below zero
+        return np.log1p(known) if self.kind == "log" else np.sqrt(known)
+
+
+def _statistics(transformed: NDArray[np.float32], measured: NDArray[np.bool_]) -> Statistics:
+    """Mean and standard deviation over the measured bins, summed in float64: 2048 float32 squares lose digits."""
+    count = np.maximum(measured.sum(axis=1, keepdims=True), 1)
+    mean = np.where(measured, transformed, 0).sum(axis=1, keepdims=True, dtype=np.float64) / count
+    spread = np.where(measured, transformed - mean.astype(np.float32), 0)
+    scale = np.sqrt(np.square(spread).sum(axis=1, keepdims=True, dtype=np.float64) / count)
+    return Statistics(mean.astype(np.float32), np.maximum(scale, SMALLEST_SCALE).astype(np.float32))

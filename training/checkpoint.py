@@ -1,0 +1,65 @@
+"""Checkpoints: one safetensors file with everything an unbroken run would know, replaced atomically, nothing pickled.
+
+Tensors hold the weights, AdamW's moments and the random state; the file's metadata holds, as JSON, where the run is.
+The learning rate is a function of the step and is not stored.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from corebank.errors import TrainingError
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW remembers of each parameter."""
+
+
+def save(
+    path: Path, network: nn.Module, optimiser: torch.optim.AdamW, generator: torch.Generator, position: dict[str, Any],
+) -> None:
+    """Write a checkpoint; a run that is killed meanwhile leaves the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"weights.{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in _named(network, optimiser):
+        tensors |= {f"{moment}.{name}": optimiser.state[parameter][moment] for moment in MOMENTS}
+    tensors["generator"] = generator.get_state()
+    unfinished = path.with_suffix(".unfinished")
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, unfinished, {"position": json.dumps(position)})
+    unfinished.replace(path)
+
+
+def load(
+    path: Path, network: nn.Module, optimiser: torch.optim.AdamW, generator: torch.Generator,
+) -> dict[str, Any]:
+    """Put a checkpoint back into the parts of a run and return its position; raises `TrainingError` when it cannot."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
+            position: dict[str, Any] = json.loads(file.metadata()["position"])
+        network.load_state_dict(_part(tensors, "weights."))
+        for name, parameter in _named(network, optimiser, all_of_them=True):
+            state = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
+            optimiser.state[parameter] = state | {"step": tensors[f"step.{name}"]}     # AdamW counts on the CPU
+        generator.set_state(tensors["generator"])
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(path, f"no usable checkpoint: {error}", "Start again without --resume") from error
+    return position
+
+
+def _named(
+    network: nn.Module, optimiser: torch.optim.AdamW, *, all_of_them: bool = False,
+) -> list[tuple[str, nn.Parameter]]:
+    """Parameters by name; those that AdamW has not moved yet only when asked for."""
+    return [(name, one) for name, one in network.named_parameters() if all_of_them or one in optimiser.state]
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,64 @@
+"""The folder of a run: complete by itself, named by the recipe's hash, never overwritten.
+
+``recipe.toml`` (every field), ``bundle/``, ``metrics.json``, ``checkpoint/``, ``figures/*.png``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from corebank import bundle, hub
+from corebank.errors import TrainingError
+from training.recipe import Recipe, digest, to_toml
+
+
+def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = False) -> Path:
+    """Make the run's folder, by default ``runs/<program>-<hash of the recipe>``, and put the recipe into it.
+
+    Raises `TrainingError` when the folder holds a run already, or, with `resume`, none of this recipe.
+    """
+    folder = out or Path("runs") / f"{program}-{digest(recipe)}"
+    written = folder / "recipe.toml"
+    if resume:
+        if not written.is_file() or written.read_text(encoding="utf-8") != to_toml(recipe):
+            raise TrainingError(folder, "no run of this recipe to resume", "Start it without --resume")
+        return folder
+    if written.exists():
+        raise TrainingError(folder, "holds a run already", "Name another folder with --out, or go on with --resume")
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    written.write_text(to_toml(recipe), encoding="utf-8")
+    return folder
+
+
+def parent_of(recipe: Recipe) -> tuple[bundle.Bundle | None, str]:
+    """The model that the recipe starts from, and a name for it that stays true; (None, "") when there is none."""
+    if not recipe.parent:
+        return None, ""
+    return bundle.load(hub.resolve(recipe.parent)), hub.pin(recipe.parent)
+
+
+def finish(
+    folder: Path, program: str, recipe: Recipe, model: bundle.Bundle, metrics: Mapping[str, Any],
+    curves: Mapping[str, Sequence[float] | float],
+) -> None:
+    """Write the bundle and ``metrics.json``, and log the run to MLflow with `curves` as its metrics."""
+    bundle.save(model, folder / "bundle")
+    (folder / "metrics.json").write_text(json.dumps(bundle.finite(metrics), indent=1) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in curves.items() if not isinstance(value, float) or math.isfinite(value)}
+    hub.log_run(folder, experiment=program, params=asdict(recipe), metrics=kept, datasets=model.lineage)
+
+
+def device_of(recipe: Recipe) -> str:
+    """Where to compute; raises `TrainingError` when the recipe wants a GPU that is not there."""
+    if recipe.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device", "no GPU that torch can use", 'Set device = "auto"')
+    return recipe.device
