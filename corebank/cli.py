@@ -206,7 +206,8 @@ COMMANDS = {"init": init, "check": check, "add": add, "log": log, "tag": tag, "v
 def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command-line program the way every corebank program behaves; never returns.
 
-    Our own errors are sentences and exit 1; wrong usage exits 2; anything else is a bug and keeps its traceback.
+    Our own errors are sentences and exit 1, and so are files that cannot be read or written; wrong usage exits 2;
+    anything else is a bug and keeps its traceback.
     """
     try:
         code = program(arguments, exit_on_error=False, print_error=True)
@@ -215,6 +216,11 @@ def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(1)
     except cyclopts.CycloptsError:
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"corebank: {error.filename}: {error.strerror}. Check the path and your permissions.", file=sys.stderr)
+        sys.exit(1)
     except ImportError as error:
         if error.name not in ("torch", "mlflow", "safetensors", "sklearn"):
             raise

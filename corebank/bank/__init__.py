@@ -9,6 +9,7 @@ and a process killed at any moment leaves the last commit. This package is the o
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,15 +77,18 @@ def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Ba
     folder = _local(path)
     if not is_slug(site):
         raise BankError(folder, f"{site!r} is no name for a site", f"Use small letters, digits and hyphens, such as {slugged(site) or 'my-lab'}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    making = folder / f".{_REPOSITORY}"       # renamed when it is whole, so that a killed process leaves nothing half made
+    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {making}):
         raise BankError(folder, "is there already and not empty", "Choose a new folder, or add to the bank that is there")
     folder.mkdir(parents=True, exist_ok=True)
-    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(folder / _REPOSITORY)))
+    shutil.rmtree(making, ignore_errors=True)
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(making)))
     session = repository.writable_session("main")
     layout.describe(session.store, "", {
         "site": site, "energy_grid": (grid or EnergyGrid()).to_json(), "schema_version": SCHEMA_VERSION, "written_by": f"corebank {__version__}",
     })
     session.commit(f"a new bank for {site}")
+    making.rename(folder / _REPOSITORY)
     bank = open_bank(folder)
     bank.write_catalog()
     return bank

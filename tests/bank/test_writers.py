@@ -92,3 +92,10 @@ def test_two_processes_that_add_at_once_both_land(bank: banks.Bank, tmp_path: Pa
     assert len(reopened.log()) == 3
     listed = yaml.safe_load((bank.path / "catalog.yaml").read_text())["sources"]
     assert set(listed) == {"cruise1", "cruise1-measurements", "cruise2", "cruise2-measurements"}
+
+
+def test_a_bank_whose_making_was_cut_short_can_be_made_again(tmp_path: Path) -> None:
+    (tmp_path / "bank" / ".repository").mkdir(parents=True)
+    (tmp_path / "bank" / ".repository" / "half").write_bytes(b"a killed process left this")
+    assert banks.create(tmp_path / "bank", site="lab").expeditions() == []
+    assert not (tmp_path / "bank" / ".repository").exists()
