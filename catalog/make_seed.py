@@ -23,10 +23,12 @@ def main() -> None:
         made = bank.create(home, site=expedition.site)
         made.add(contribution.checked(raw))
     (home / ".writing.lock").unlink()
-    (home / listing.FILE_NAME).unlink()             # the federation names sites/<site>.yaml, and one listing is enough
+    (home / listing.FILE_NAME).unlink()  # the federation names sites/<site>.yaml, and one listing is enough
     listing.write(home.with_suffix(".yaml"), made.catalog_text("{{ CATALOG_DIR }}/" + expedition.site))
     catalog.write_federation(
-        HERE / "federation.yaml", {expedition.site: home.with_suffix(".yaml")}, title="Sediment cores that corebank knows"
+        HERE / "federation.yaml",
+        {expedition.site: home.with_suffix(".yaml")},
+        title="Sediment cores that corebank knows",
     )
 
 

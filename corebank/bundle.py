@@ -154,20 +154,27 @@ def save(bundle: Bundle, folder: Path) -> Path:
     tensors |= {OUTLIER + name: tensor.cpu().contiguous() for name, tensor in (bundle.outlier or {}).items()}
     (folder / DOCUMENT).unlink(missing_ok=True)
     save_file(tensors, folder / WEIGHTS)
-    (folder / DOCUMENT).write_text(_dump(finite({
-        "format": FORMAT,
-        "kind": bundle.kind,
-        "name": bundle.name,
-        "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
-        "config": asdict(bundle.config),
-        "grid": asdict(bundle.grid),
-        "normalization": asdict(bundle.normalization),
-        "proxies": [asdict(proxy) for proxy in bundle.proxies],
-        "lineage": asdict(bundle.lineage),
-        "recipe": bundle.recipe,
-        "metrics": bundle.metrics,
-        "code_version": bundle.code_version,
-    })), encoding="utf-8")
+    (folder / DOCUMENT).write_text(
+        _dump(
+            finite(
+                {
+                    "format": FORMAT,
+                    "kind": bundle.kind,
+                    "name": bundle.name,
+                    "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+                    "config": asdict(bundle.config),
+                    "grid": asdict(bundle.grid),
+                    "normalization": asdict(bundle.normalization),
+                    "proxies": [asdict(proxy) for proxy in bundle.proxies],
+                    "lineage": asdict(bundle.lineage),
+                    "recipe": bundle.recipe,
+                    "metrics": bundle.metrics,
+                    "code_version": bundle.code_version,
+                }
+            )
+        ),
+        encoding="utf-8",
+    )
     return folder
 
 
@@ -227,7 +234,7 @@ def build(bundle: Bundle, device: str = "cpu") -> SpectrumMAE | Quantifier:
     network = Quantifier(bundle.config, len(bundle.proxies)) if bundle.proxies else SpectrumMAE(bundle.config)
     try:
         network.load_state_dict(dict(bundle.weights))
-    except RuntimeError as error:     # torch lists what is missing, unexpected, or of another shape
+    except RuntimeError as error:  # torch lists what is missing, unexpected, or of another shape
         found = f"weights do not fit the configuration: {error}"
         raise BundleError(bundle.name, found, "Give the weights of this configuration") from error
     return network.to(device).eval()
@@ -252,6 +259,7 @@ def _proxy(fields: dict[str, Any]) -> Proxy:
 
 def _dump(document: dict[str, Any]) -> str:
     """The one way to write `document` as JSON text, guarded by its own SHA-256."""
+
     def text(value: dict[str, Any]) -> str:
         return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
 

@@ -48,7 +48,9 @@ def rebin(counts: np.ndarray, gain: np.ndarray, offset: np.ndarray, grid: Energy
     pairs, members = np.unique(np.stack([gain, offset], axis=1), axis=0, return_inverse=True)
     for number, (width, first) in enumerate(pairs):
         rows = np.flatnonzero(members.reshape(-1) == number)
-        at = np.clip((grid.edges - first) / width + 0.5, 0, channels)      # bin edges in channels from the detector's low end
+        at = np.clip(
+            (grid.edges - first) / width + 0.5, 0, channels
+        )  # bin edges in channels from the detector's low end
         left = np.minimum(at.astype(np.intp), channels - 1)
         share = at - left
         at_edges = cumulative[rows][:, left] * (1 - share) + cumulative[rows][:, left + 1] * share
@@ -99,16 +101,24 @@ def refuse_impossible(run: xr.Dataset, where: str) -> None:
     unknown = ~(np.isfinite(gain) & np.isfinite(offset))
     if unknown.any():
         raise CalibrationError(
-            where, f"{unknown.sum()} of {unknown.size} spectra have no energy calibration, the first is {run['source'].values[np.argmax(unknown)]}",
+            where,
+            f"{unknown.sum()} of {unknown.size} spectra have no energy calibration, the first is {run['source'].values[np.argmax(unknown)]}",
             'Put the result table or the .dfl beside them, or write calibration = { gain = "20 eV", offset = "0 eV" } under [scanner] in contribution.toml',
         )
-    wrong = ~((gain >= GAIN_RANGE[0]) & (gain <= GAIN_RANGE[1]) & (offset >= OFFSET_RANGE[0]) & (offset <= OFFSET_RANGE[1]))
+    wrong = ~(
+        (gain >= GAIN_RANGE[0]) & (gain <= GAIN_RANGE[1]) & (offset >= OFFSET_RANGE[0]) & (offset <= OFFSET_RANGE[1])
+    )
     if wrong.any():
         row = int(np.argmax(wrong))
         raise CalibrationError(
-            where, f"{run['source'].values[row]} would have {gain[row]:g} keV per channel from {offset[row]:g} keV (by {run['energy_source'].values[row]})",
+            where,
+            f"{run['source'].values[row]} would have {gain[row]:g} keV per channel from {offset[row]:g} keV (by {run['energy_source'].values[row]})",
             f"Give a gain of {GAIN_RANGE[0]} to {GAIN_RANGE[1]} keV per channel and an offset of {OFFSET_RANGE[0]} to {OFFSET_RANGE[1]} keV",
         )
     if not (live > 0).all():
         row = int(np.argmin(live > 0))
-        raise CalibrationError(where, f"{run['source'].values[row]} has a live time of {live[row]:g} s", "Correct the file's header, or take it out of the folder")
+        raise CalibrationError(
+            where,
+            f"{run['source'].values[row]} has a live time of {live[row]:g} s",
+            "Correct the file's header, or take it out of the folder",
+        )

@@ -43,7 +43,13 @@ class SpectraSource(DataSource):  # type: ignore[misc]  # intake ships no types
     partition_access = False
 
     def __init__(
-        self, bank: str, expedition: str, run: str = "", level: banks.Level = "intensity", at: str = "main", metadata: Mapping[str, Any] | None = None
+        self,
+        bank: str,
+        expedition: str,
+        run: str = "",
+        level: banks.Level = "intensity",
+        at: str = "main",
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(metadata=dict(metadata or {}))
         self.bank, self.expedition, self.run, self.level, self.at = bank, expedition, run, level, at
@@ -87,12 +93,16 @@ def open_catalog(catalog: str | Path | Catalog) -> Catalog:
     if isinstance(catalog, Catalog):
         return catalog
     if not Path(catalog).is_file():
-        raise CatalogError(catalog, "there is no such catalog file", "Give the path of a federation.yaml or of a bank's catalog.yaml")
+        raise CatalogError(
+            catalog, "there is no such catalog file", "Give the path of a federation.yaml or of a bank's catalog.yaml"
+        )
     try:
         opened = intake.open_catalog(str(Path(catalog).absolute()))
         list(opened)
     except Exception as error:  # intake lets whatever its YAML reader raised through
-        raise CatalogError(catalog, f"cannot be read as an Intake catalog ({error})", "Write it again with corebank") from error
+        raise CatalogError(
+            catalog, f"cannot be read as an Intake catalog ({error})", "Write it again with corebank"
+        ) from error
     return opened
 
 
@@ -104,8 +114,13 @@ def sources(catalog: str | Path | Catalog) -> Iterator[tuple[str, str, SpectraSo
 
 
 def select(
-    catalog: str | Path | Catalog, *, sites: Sequence[str] | None = None, expeditions: Sequence[str] | None = None,
-    cores: Sequence[str] | None = None, exclude_cores: Sequence[str] = (), exclude_sections: Sequence[str] = (),
+    catalog: str | Path | Catalog,
+    *,
+    sites: Sequence[str] | None = None,
+    expeditions: Sequence[str] | None = None,
+    cores: Sequence[str] | None = None,
+    exclude_cores: Sequence[str] = (),
+    exclude_sections: Sequence[str] = (),
 ) -> xr.Dataset:
     """Spectra of a whole federation on the common energy grid, lazy, with where each came from.
 
@@ -148,20 +163,50 @@ def select(
         about["snapshots"][site], about["bank_urls"][site] = spectra.attrs["snapshot"], spectra.attrs["bank"]
         about["licences"][f"{site}/{expedition}"] = str(source.metadata.get("licence", ""))
         about["citations"][f"{site}/{expedition}"] = str(source.metadata.get("citation", ""))
-    for kind, wanted in (("sites", sites), ("expeditions", expeditions), ("cores", cores), ("cores", exclude_cores), ("sections", exclude_sections)):
+    for kind, wanted in (
+        ("sites", sites),
+        ("expeditions", expeditions),
+        ("cores", cores),
+        ("cores", exclude_cores),
+        ("sections", exclude_sections),
+    ):
         if unknown := sorted(set(wanted or ()) - seen[kind]):
-            raise CatalogError(_name(catalog), f"has no {kind} {', '.join(unknown)}", f"It has {', '.join(sorted(seen[kind])) or 'none'}")
+            raise CatalogError(
+                _name(catalog),
+                f"has no {kind} {', '.join(unknown)}",
+                f"It has {', '.join(sorted(seen[kind])) or 'none'}",
+            )
     if not parts:
-        raise CatalogError(_name(catalog), "the selection holds no spectra", "Leave fewer out, or name other sites, expeditions or cores")
+        raise CatalogError(
+            _name(catalog),
+            "the selection holds no spectra",
+            "Leave fewer out, or name other sites, expeditions or cores",
+        )
     grids = {part.attrs["grid"] for part in parts}
     if len(grids) > 1:
-        raise CatalogError(_name(catalog), f"its banks are on {len(grids)} different energy grids: {'; '.join(sorted(grids))}", "Select banks that share one")
-    whole = parts[0] if len(parts) == 1 else xr.concat(parts, dim="spectrum", combine_attrs="override", join="exact", coords="minimal", compat="override")
-    return whole.drop_attrs(deep=False).assign_attrs(grid=grids.pop(), **{key: json.dumps(value) for key, value in about.items()})
+        raise CatalogError(
+            _name(catalog),
+            f"its banks are on {len(grids)} different energy grids: {'; '.join(sorted(grids))}",
+            "Select banks that share one",
+        )
+    whole = (
+        parts[0]
+        if len(parts) == 1
+        else xr.concat(
+            parts, dim="spectrum", combine_attrs="override", join="exact", coords="minimal", compat="override"
+        )
+    )
+    return whole.drop_attrs(deep=False).assign_attrs(
+        grid=grids.pop(), **{key: json.dumps(value) for key, value in about.items()}
+    )
 
 
 def measurements(
-    catalog: str | Path | Catalog, *, sites: Sequence[str] | None = None, expeditions: Sequence[str] | None = None, proxies: Sequence[str] | None = None
+    catalog: str | Path | Catalog,
+    *,
+    sites: Sequence[str] | None = None,
+    expeditions: Sequence[str] | None = None,
+    proxies: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Laboratory values of a whole federation: columns ``site``, ``expedition`` and those of each bank's table.
 
@@ -183,11 +228,19 @@ def measurements(
             parts.append(table)
     for kind, wanted in (("sites", sites), ("expeditions", expeditions)):
         if unknown := sorted(set(wanted or ()) - seen[kind]):
-            raise CatalogError(_name(catalog), f"has no {kind} {', '.join(unknown)}", f"It has {', '.join(sorted(seen[kind])) or 'none'}")
+            raise CatalogError(
+                _name(catalog),
+                f"has no {kind} {', '.join(unknown)}",
+                f"It has {', '.join(sorted(seen[kind])) or 'none'}",
+            )
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["site", "expedition", "proxy"])
     known = sorted(set(whole["proxy"]))
     if missing := sorted(set(proxies or ()) - set(known)):
-        raise CatalogError(_name(catalog), f"has no measurements of {', '.join(missing)}", f"It has {', '.join(known) or 'none at all'}")
+        raise CatalogError(
+            _name(catalog),
+            f"has no measurements of {', '.join(missing)}",
+            f"It has {', '.join(known) or 'none at all'}",
+        )
     return whole if proxies is None else whole[whole["proxy"].isin(proxies)].reset_index(drop=True)
 
 
@@ -202,10 +255,21 @@ def write_federation(path: Path, members: Mapping[str, str | Path], *, title: st
         try:
             inside = Path(os.path.abspath(member)).relative_to(os.path.abspath(path.parent)).as_posix()
         except ValueError as error:
-            raise CatalogError(member, f"lies outside the folder of {path}", "Keep member catalogs below the federation's folder") from error
-        entries[site] = {"driver": "yaml_file_cat", "description": f"bank of {site}", "args": {"path": "{{ CATALOG_DIR }}/" + inside}, "metadata": {"site": site}}
+            raise CatalogError(
+                member, f"lies outside the folder of {path}", "Keep member catalogs below the federation's folder"
+            ) from error
+        entries[site] = {
+            "driver": "yaml_file_cat",
+            "description": f"bank of {site}",
+            "args": {"path": "{{ CATALOG_DIR }}/" + inside},
+            "metadata": {"site": site},
+        }
     document = {"metadata": {"version": 1, **({"title": title} if title else {})}, "sources": entries}
-    listing.write(path, "# One entry per site; each names the catalog that its bank wrote.\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    listing.write(
+        path,
+        "# One entry per site; each names the catalog that its bank wrote.\n"
+        + yaml.safe_dump(document, sort_keys=False, allow_unicode=True),
+    )
 
 
 def _leaves(catalog: Catalog) -> Iterator[DataSource]:
@@ -217,7 +281,11 @@ def _leaves(catalog: Catalog) -> Iterator[DataSource]:
         except CorebankError:
             raise
         except Exception as error:  # a member that is away must be named, not skipped
-            raise CatalogError(f"{_name(catalog)}, {name}", f"cannot be opened ({error})", "Check its path, or take it out of the federation") from error
+            raise CatalogError(
+                f"{_name(catalog)}, {name}",
+                f"cannot be opened ({error})",
+                "Check its path, or take it out of the federation",
+            ) from error
         if isinstance(entry, Catalog):
             yield from _leaves(entry)
         else:

@@ -18,7 +18,12 @@ from cyclopts import App, Parameter
 from corebank import __version__
 from corebank.errors import CorebankError
 
-app = App(name="corebank", help="A federated data catalog and model registry for XRF spectra of sediment cores.", version=__version__, result_action="return_value")
+app = App(
+    name="corebank",
+    help="A federated data catalog and model registry for XRF spectra of sediment cores.",
+    version=__version__,
+    result_action="return_value",
+)
 
 
 @app.command
@@ -42,13 +47,21 @@ def init(bank: Path, /, *, site: str, start: str = "0 eV", step: str = "20 eV", 
     from corebank import units
     from corebank.schema import EnergyGrid
 
-    grid = EnergyGrid(start=units.quantity(start, "keV", "--start"), step=units.quantity(step, "keV", "--step"), bins=bins)
+    grid = EnergyGrid(
+        start=units.quantity(start, "keV", "--start"), step=units.quantity(step, "keV", "--step"), bins=bins
+    )
     made = banks.create(bank, site=site, grid=grid)
     print(f"{made.path}: an empty bank for {site}. Bring in a folder with: corebank add {bank} FOLDER")
 
 
 @app.command
-def check(folder: Path, /, *, toml: Path | None = None, json_file: Annotated[Path | None, Parameter("--json", allow_leading_hyphen=True)] = None) -> int:
+def check(
+    folder: Path,
+    /,
+    *,
+    toml: Path | None = None,
+    json_file: Annotated[Path | None, Parameter("--json", allow_leading_hyphen=True)] = None,
+) -> int:
     """Say what would go into a bank from a folder, and what stands in the way. Changes nothing.
 
     Parameters
@@ -93,7 +106,9 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None) -> None:
         print(f"nothing new: the bank held all of it, at snapshot {added.snapshot}")
     else:
         already = f" ({sum(added.already.values())} spectra were there before)" if added.already else ""
-        print(f"added {sum(added.runs.values())} spectra in {len(added.runs)} runs and {added.measurements} measurements{already}, snapshot {added.snapshot}")
+        print(
+            f"added {sum(added.runs.values())} spectra in {len(added.runs)} runs and {added.measurements} measurements{already}, snapshot {added.snapshot}"
+        )
 
 
 @app.command
@@ -113,7 +128,20 @@ def log(bank: Path, /, *, at: str = "main", as_json: Annotated[bool, Parameter("
 
     commits = banks.open_bank(bank, at).log()
     if as_json:
-        print(json.dumps([{"snapshot": commit.snapshot, "written_at": commit.written_at.isoformat(), "message": commit.message, **commit.about} for commit in commits], indent=2))
+        print(
+            json.dumps(
+                [
+                    {
+                        "snapshot": commit.snapshot,
+                        "written_at": commit.written_at.isoformat(),
+                        "message": commit.message,
+                        **commit.about,
+                    }
+                    for commit in commits
+                ],
+                indent=2,
+            )
+        )
     else:
         for commit in commits:
             print(f"{commit.snapshot}  {commit.written_at:%Y-%m-%d %H:%M}  {commit.message}")
@@ -180,7 +208,10 @@ def predict(model: str, source: str, /, *, out: Path, plot: Path | None = None, 
 
     table = predicting.run(model, source, out, plot=plot, proxy=proxy)
     warned = int((table["warning"] != "").sum())
-    print(f"{out}: {len(table)} spectra quantified{f', {warned} of them with a warning' if warned else ''}" + (f"; {plot}" if plot else ""))
+    print(
+        f"{out}: {len(table)} spectra quantified{f', {warned} of them with a warning' if warned else ''}"
+        + (f"; {plot}" if plot else "")
+    )
 
 
 @app.command
@@ -199,7 +230,16 @@ def pull(model: str, folder: Path, /) -> None:
     print(hub.pull(model, folder))
 
 
-COMMANDS = {"init": init, "check": check, "add": add, "log": log, "tag": tag, "virtual": virtual, "predict": predict, "pull": pull}
+COMMANDS = {
+    "init": init,
+    "check": check,
+    "add": add,
+    "log": log,
+    "tag": tag,
+    "virtual": virtual,
+    "predict": predict,
+    "pull": pull,
+}
 """The subcommands, for the reference page."""
 
 
@@ -224,7 +264,10 @@ def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:
     except ImportError as error:
         if error.name not in ("torch", "mlflow", "safetensors", "sklearn"):
             raise
-        print(f'corebank: this needs {error.name}, which is not installed. Install it with: pip install "corebank[models]".', file=sys.stderr)
+        print(
+            f'corebank: this needs {error.name}, which is not installed. Install it with: pip install "corebank[models]".',
+            file=sys.stderr,
+        )
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -77,7 +77,13 @@ class Feed:
     """
 
     def __init__(
-        self, spectra: xr.Dataset, *, normalization: Normalization, batch_size: int, seed: int, buffer: int = BUFFER,
+        self,
+        spectra: xr.Dataset,
+        *,
+        normalization: Normalization,
+        batch_size: int,
+        seed: int,
+        buffer: int = BUFFER,
     ) -> None:
         if "intensity" not in spectra:
             raise FeedError("feed", "the selection has no intensity", "Open it at the intensity level")
@@ -108,7 +114,7 @@ class Feed:
                 while (batch := coming.popleft().result()) is not None:
                     coming.append(thread.submit(next, batches, None))
                     yield batch
-            finally:     # whoever leaves in the middle of an epoch must not wait for the rest of it
+            finally:  # whoever leaves in the middle of an epoch must not wait for the rest of it
                 thread.shutdown(cancel_futures=True)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
@@ -124,7 +130,7 @@ class Feed:
                 block = next(coming)
                 for row, values in enumerate(self._read(block), start=self._span(block).start):
                     if needed[row]:
-                        pool[row] = values.copy()     # a view would keep its block alive until the last row has left
+                        pool[row] = values.copy()  # a view would keep its block alive until the last row has left
             spectra = torch.from_numpy(np.stack([pool.pop(row) for row in rows.tolist()]))
             row_B = torch.from_numpy(rows)  # noqa: N806
             yield Batch(spectra.nan_to_num(0), spectra.isfinite(), self._settings[row_B], row_B)

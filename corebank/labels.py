@@ -45,8 +45,11 @@ class Labels:
         """The intervals for which `keep` (n,) is True."""
         rows = tuple(row for row, wanted in zip(self.rows, keep, strict=True) if wanted)
         return Labels(
-            intervals=self.intervals[keep].reset_index(drop=True), proxies=self.proxies, units=self.units,
-            values=self.values[keep], rows=rows,
+            intervals=self.intervals[keep].reset_index(drop=True),
+            proxies=self.proxies,
+            units=self.units,
+            values=self.values[keep],
+            rows=rows,
         )
 
     @property
@@ -78,7 +81,10 @@ def match(spectra: xr.Dataset, measurements: pd.DataFrame, proxy: str | Sequence
     wide = table.pivot_table(index=PLACE, columns="proxy", values="value", aggfunc="mean")[list(proxies)]
     intervals = wide.index.to_frame(index=False)
     return Labels(
-        intervals=intervals, proxies=proxies, units=units, values=wide.to_numpy(dtype=np.float64),
+        intervals=intervals,
+        proxies=proxies,
+        units=units,
+        values=wide.to_numpy(dtype=np.float64),
         rows=tuple(_inside(spectra, intervals)),
     )
 
@@ -88,7 +94,7 @@ def _inside(spectra: xr.Dataset, intervals: pd.DataFrame) -> Iterator[NDArray[np
     depth = spectra["depth"].values
     names = {part: spectra[part].values.astype(str) for part in PLACE[:4] if part in spectra}
     for interval in intervals.itertuples(index=False):
-        top, bottom = float(interval.depth_top), float(interval.depth_bottom)     # type: ignore[arg-type]  # a named tuple
+        top, bottom = float(interval.depth_top), float(interval.depth_bottom)  # type: ignore[arg-type]  # a named tuple
         inside = (depth >= top) & (depth < bottom) if bottom > top else depth == top
         for part, have in names.items():
             wanted = str(getattr(interval, part))

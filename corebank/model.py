@@ -92,8 +92,11 @@ class ModelConfig:
             raise RecipeError("model.patch", f"{self.bins} bins are no multiple of {self.patch}", "Give a divisor")
         for width, heads in (("width", "heads"), ("decoder_width", "decoder_heads")):
             if getattr(self, width) % (2 * getattr(self, heads)):
-                raise RecipeError(f"model.{width}", f"{getattr(self, width)} is no multiple of twice its "
-                                  f"{getattr(self, heads)} heads", f"Change {width} or {heads}")
+                raise RecipeError(
+                    f"model.{width}",
+                    f"{getattr(self, width)} is no multiple of twice its {getattr(self, heads)} heads",
+                    f"Change {width} or {heads}",
+                )
 
     @property
     def patches(self) -> int:
@@ -186,7 +189,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, patches_BVp: Tensor) -> Tensor:
         """(B, V, W) tokens of the given patches."""
-        return functional.linear(patches_BVp, self.proj.weight[:, 0], self.proj.bias)     # also for no patch at all
+        return functional.linear(patches_BVp, self.proj.weight[:, 0], self.proj.bias)  # also for no patch at all
 
 
 class SettingTokens(nn.Module):
@@ -197,7 +200,7 @@ class SettingTokens(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.anode = nn.Embedding(100, width)     # by atomic number; heavier anodes do not exist
+        self.anode = nn.Embedding(100, width)  # by atomic number; heavier anodes do not exist
         self.filter = nn.Embedding(CODES, width)
         self.head = nn.Embedding(CODES, width)
         self.scale = nn.Parameter(torch.empty(3, width))
@@ -213,11 +216,14 @@ class SettingTokens(nn.Module):
         anode_B, filter_B, head_B = settings_BS[:, [0, 4, 5]].nan_to_num(0).long().unbind(1)
         numbers_B3 = settings_BS[:, 1:4]
         logs_B3 = torch.where(numbers_B3 > 0, (numbers_B3 / self.reference).log(), 0)
-        values_BSW = torch.cat((
-            self.anode(anode_B)[:, None],
-            logs_B3[..., None] * self.scale,
-            torch.stack((self.filter(filter_B), self.head(head_B)), dim=1),
-        ), dim=1)
+        values_BSW = torch.cat(
+            (
+                self.anode(anode_B)[:, None],
+                logs_B3[..., None] * self.scale,
+                torch.stack((self.filter(filter_B), self.head(head_B)), dim=1),
+            ),
+            dim=1,
+        )
         known_BS = settings_BS.isfinite()
         known_BS = torch.cat((known_BS[:, :1], known_BS[:, 1:4] & (numbers_B3 > 0), known_BS[:, 4:]), dim=1)
         return torch.where(known_BS[..., None], values_BSW + self.kind, self.unknown)
@@ -310,14 +316,19 @@ class SpectrumMAE(SpectrumEncoder):
             settings_BS = settings_BS.masked_fill(dropped_BS.to(settings_BS.device), torch.nan)
         patches_BPp, whole_BP = self._patches(values_BE, measured_BE)
         noise_BP = torch.rand(whole_BP.shape, generator=generator).to(whole_BP.device)
-        order_BP = noise_BP.masked_fill(~whole_BP, 2.0).argsort(dim=1)     # measured patches first, in random order
+        order_BP = noise_BP.masked_fill(~whole_BP, 2.0).argsort(dim=1)  # measured patches first, in random order
         measured_B = whole_BP.sum(1)
         visible_B = (measured_B.double() * (1 - mask_ratio)).long()
         x_BTW = self._encode(patches_BPp, order_BP, visible_B, settings_BS)
         return self._decode(x_BTW, patches_BPp, order_BP, visible_B, measured_B)
 
     def _decode(
-        self, x_BTW: Tensor, patches_BPp: Tensor, order_BP: Tensor, visible_B: Tensor, measured_B: Tensor,
+        self,
+        x_BTW: Tensor,
+        patches_BPp: Tensor,
+        order_BP: Tensor,
+        visible_B: Tensor,
+        measured_B: Tensor,
     ) -> Reconstruction:
         """Predict the patches that follow the visible ones in `order_BP`; the decoder sees all that were measured."""
         visible, measured = int(visible_B.max()), int(measured_B.max())
@@ -326,9 +337,13 @@ class SpectrumMAE(SpectrumEncoder):
         x_B1W, x_BVW = self.decoder_embed(x_BTW[:, : 1 + visible]).split((1, visible), dim=1)
         x_BMW = functional.pad(x_BVW, (0, 0, 0, measured - visible))
         x_BMW = torch.where((slot_M < visible_B[:, None])[..., None], x_BMW, self.mask_token)
-        x_BTW = torch.cat((
-            x_B1W + self.decoder_pos_embed[:, :1], x_BMW + self.decoder_pos_embed[0, 1:][order_BM],
-        ), dim=1)
+        x_BTW = torch.cat(
+            (
+                x_B1W + self.decoder_pos_embed[:, :1],
+                x_BMW + self.decoder_pos_embed[0, 1:][order_BM],
+            ),
+            dim=1,
+        )
         attend_BT = attendable(measured_B, measured, 1 + measured)
         for block in self.decoder_blocks:
             x_BTW = block(x_BTW, attend_BT)
@@ -351,7 +366,7 @@ class Quantifier(SpectrumEncoder):
         super().__init__(config)
         self.head = nn.Linear(config.width, n_proxies)
         self.apply(start)
-        nn.init.zeros_(self.head.weight)     # an untrained head predicts the mean of its labels
+        nn.init.zeros_(self.head.weight)  # an untrained head predicts the mean of its labels
 
     def forward(self, values_BE: Tensor, measured_BE: Tensor, settings_BS: Tensor | None = None) -> Tensor:
         """(B, n_proxies) predictions."""
@@ -379,7 +394,7 @@ def attendable(count_B: Tensor, longest: int, tokens: int) -> Tensor | None:
     The class token and what follows the `longest` patches (the settings) are always real.
     """
     if bool((count_B == longest).all()):
-        return None     # the unmasked attention kernels are faster
+        return None  # the unmasked attention kernels are faster
     token_T = torch.arange(tokens, device=count_B.device)
     return (token_T <= count_B[:, None]) | (token_T > longest)
 

@@ -81,7 +81,7 @@ class Normalization:
         known = np.where(measured, rates, 0).astype(np.float32, copy=False)
         if self.kind == "standardise":
             return known
-        known = np.maximum(known, 0)     # a table of spectra with the background taken off may dip below zero
+        known = np.maximum(known, 0)  # a table of spectra with the background taken off may dip below zero
         return np.log1p(known) if self.kind == "log" else np.sqrt(known)
 
 

@@ -23,9 +23,25 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREY, PALE = "#0072B2", "#D55E00", "#9A9A9A", "#EBEBEB"
 
 LINES: dict[str, float] = {
-    "Al": 1.487, "Si": 1.740, "P": 2.013, "S": 2.307, "Cl": 2.622, "K": 3.313, "Ca": 3.691, "Ti": 4.509, "V": 4.950,
-    "Cr": 5.412, "Mn": 5.895, "Fe": 6.400, "Ni": 7.472, "Cu": 8.041, "Zn": 8.631, "Br": 11.908, "Rb": 13.375,
-    "Sr": 14.142, "Zr": 15.746,
+    "Al": 1.487,
+    "Si": 1.740,
+    "P": 2.013,
+    "S": 2.307,
+    "Cl": 2.622,
+    "K": 3.313,
+    "Ca": 3.691,
+    "Ti": 4.509,
+    "V": 4.950,
+    "Cr": 5.412,
+    "Mn": 5.895,
+    "Fe": 6.400,
+    "Ni": 7.472,
+    "Cu": 8.041,
+    "Zn": 8.631,
+    "Br": 11.908,
+    "Rb": 13.375,
+    "Sr": 14.142,
+    "Zr": 15.746,
 }
 """K-alpha energies [keV] of what sediments usually show, means of Bearden's doublets (doi:10.1103/RevModPhys.39.78)."""
 
@@ -51,8 +67,11 @@ def depth_profile(predictions: pd.DataFrame, measurements: pd.DataFrame | None, 
     """
     if proxy not in predictions or predictions.empty:
         there = ", ".join(column[:-5] for column in map(str, predictions) if column.endswith("_unit"))
-        raise PredictError("predictions", f"{len(predictions)} rows, no {proxy}; proxies are {there or 'missing'}",
-                           "Choose one of these")
+        raise PredictError(
+            "predictions",
+            f"{len(predictions)} rows, no {proxy}; proxies are {there or 'missing'}",
+            "Choose one of these",
+        )
     composite = bool(predictions["depth"].notna().all())
     panels = list(predictions.groupby(["core"] if composite else ["core", "section"], sort=False))
     columns = min(len(panels), 6)
@@ -82,7 +101,12 @@ def depth_profile(predictions: pd.DataFrame, measurements: pd.DataFrame | None, 
 
 
 def reconstruction(
-    energy: ArrayLike, measured: ArrayLike, predicted: ArrayLike, masked: ArrayLike, title: str, *,
+    energy: ArrayLike,
+    measured: ArrayLike,
+    predicted: ArrayLike,
+    masked: ArrayLike,
+    title: str,
+    *,
     unit: str = "count/s",
 ) -> Figure:
     """A measured spectrum and what a model predicted for the patches that were hidden from it.
@@ -142,12 +166,25 @@ def _profile(ax: Axes, part: pd.DataFrame, depth: pd.Series[float], proxy: str) 
         ax.fill_betweenx(y, lower, upper, color=BLUE, alpha=0.22, lw=0, label="90 % interval")
     ax.plot(value, y, color=BLUE, lw=1.1, label="predicted")
     if warned.any():
-        ax.plot(value[warned], y[warned], ls="none", marker="o", ms=3.2, mfc="white", mec=VERMILLION, mew=0.9,
-                label="predicted, with a warning")
+        ax.plot(
+            value[warned],
+            y[warned],
+            ls="none",
+            marker="o",
+            ms=3.2,
+            mfc="white",
+            mec=VERMILLION,
+            mew=0.9,
+            label="predicted, with a warning",
+        )
 
 
 def _matching(
-    measurements: pd.DataFrame, part: pd.DataFrame, proxy: str, unit: str, composite: bool,
+    measurements: pd.DataFrame,
+    part: pd.DataFrame,
+    proxy: str,
+    unit: str,
+    composite: bool,
 ) -> pd.DataFrame:
     """The laboratory values that belong on the panel of `part`: of its core, its sections and its range of depth.
 
@@ -156,7 +193,9 @@ def _matching(
     here = (measurements["core"] == part["core"].iloc[0]) & (measurements["proxy"] == proxy)
     if composite:
         here &= measurements["section"].isin({"", *part["section"]})
-        here &= (measurements["depth_bottom"] >= part["depth"].min()) & (measurements["depth_top"] <= part["depth"].max())
+        here &= (measurements["depth_bottom"] >= part["depth"].min()) & (
+            measurements["depth_top"] <= part["depth"].max()
+        )
     else:
         here &= measurements["section"] == part["section"].iloc[0]
     chosen: pd.DataFrame = measurements[here & (measurements["unit"] == unit)]
@@ -169,8 +208,17 @@ def _laboratory(ax: Axes, values: pd.DataFrame, metres: bool) -> None:
     scale = 1000 if metres else 10
     top, bottom = values["depth_top"].to_numpy() / scale, values["depth_bottom"].to_numpy() / scale
     ax.errorbar(
-        values["value"], (top + bottom) / 2, yerr=(bottom - top) / 2, xerr=values["uncertainty"].fillna(0),
-        ls="none", marker="s", ms=3.5, color="black", elinewidth=0.9, label="laboratory", zorder=3,
+        values["value"],
+        (top + bottom) / 2,
+        yerr=(bottom - top) / 2,
+        xerr=values["uncertainty"].fillna(0),
+        ls="none",
+        marker="s",
+        ms=3.5,
+        color="black",
+        elinewidth=0.9,
+        label="laboratory",
+        zorder=3,
     )
 
 
@@ -179,7 +227,7 @@ def _ordinate(ax: Axes, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() >= 0 and finite.max() > 0:
         ax.set_yscale("log", nonpositive="clip")
-        ax.set_ylim(finite[finite > 0].min() / 2, finite.max() * 8)     # room for the element names
+        ax.set_ylim(finite[finite > 0].min() / 2, finite.max() * 8)  # room for the element names
     elif finite.size:
         ax.set_yscale("symlog", linthresh=max(float(np.median(np.abs(finite))), 1e-3))
         ax.set_ylim(finite.min() - 0.1, max(finite.max(), 1) * 4)
@@ -190,15 +238,20 @@ def _element_lines(ax: Axes, low: float, high: float) -> None:
     shown = [(name, line) for name, line in LINES.items() if low <= line <= high]
     for number, (name, line) in enumerate(shown):
         ax.axvline(line, ymax=0.86, color=GREY, lw=0.5, ls=(0, (1, 2)), zorder=0.5)
-        ax.text(line, 0.87 + 0.045 * (number % 2), name, transform=ax.get_xaxis_transform(), ha="center", fontsize=7,
-                color="#444444")
+        ax.text(
+            line,
+            0.87 + 0.045 * (number % 2),
+            name,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            fontsize=7,
+            color="#444444",
+        )
 
 
 def _legend(figure: Figure, columns: int) -> None:
     """One entry per kind of mark, below the panels."""
-    marks = {
-        label: mark for ax in figure.axes for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
+    marks = {label: mark for ax in figure.axes for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 

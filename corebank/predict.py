@@ -71,10 +71,11 @@ def quantify(model: bundle.Bundle, spectra: xr.Dataset | pd.DataFrame) -> pd.Dat
         for first, block in _blocks(ds["intensity"]):
             values, measured = model.normalization(block)
             patches = measured.reshape(len(block), model.config.patches, model.config.patch)
-            usable = np.flatnonzero(np.any(np.all(patches, axis=2), axis=1))     # the others have no token at all
+            usable = np.flatnonzero(np.any(np.all(patches, axis=2), axis=1))  # the others have no token at all
             for at in (usable[start : start + BATCH] for start in range(0, len(usable), BATCH)):
                 embedding = network.embed(
-                    torch.from_numpy(values[at]).to(device), torch.from_numpy(measured[at]).to(device),
+                    torch.from_numpy(values[at]).to(device),
+                    torch.from_numpy(measured[at]).to(device),
                     None if settings is None else settings[first + at].to(device),
                 )
                 network_units[first + at] = network.head(embedding).cpu().numpy()
@@ -140,8 +141,9 @@ def load(source: str, grid: EnergyGrid) -> xr.Dataset:
             raise PredictError(source, "a bank, which holds several expeditions", f"Name one: {source}::EXPEDITION")
         return spectra(path, grid)
     if not path.is_file() or path.suffix not in (".csv", ".parquet"):
-        raise PredictError(source, "neither a folder, nor a .csv or .parquet table, nor BANK::expedition",
-                           "Name one of these")
+        raise PredictError(
+            source, "neither a folder, nor a .csv or .parquet table, nor BANK::expedition", "Name one of these"
+        )
     table = pd.read_csv(path, dtype={"core": str, "section": str}) if path.suffix == ".csv" else pd.read_parquet(path)
     return from_table(table, where=source)
 
@@ -178,17 +180,22 @@ def from_table(table: pd.DataFrame, *, where: str = "table") -> xr.Dataset:
     """
     energies = {column: energy for column in table if (energy := _energy(column)) is not None}
     if len(energies) < 2:
-        raise PredictError(where, f"{len(energies)} columns are named by an energy",
-                           "Name the column of each energy bin by its centre in keV and give its count/s")
+        raise PredictError(
+            where,
+            f"{len(energies)} columns are named by an energy",
+            "Name the column of each energy bin by its centre in keV and give its count/s",
+        )
     ordered = sorted(energies, key=energies.__getitem__)
     try:
         rates = table[ordered].to_numpy(np.float32)
     except (TypeError, ValueError) as error:
-        raise PredictError(where, f"an energy column holds text ({error})",
-                           "Leave cells without a number empty") from error
+        raise PredictError(
+            where, f"an energy column holds text ({error})", "Leave cells without a number empty"
+        ) from error
     known = {
         name: _as(table[name], schema.SPECTRUM[name].dtype if name in schema.SPECTRUM else "str")
-        for name in (*schema.SPECTRUM, *schema.PROVENANCE) if name in table
+        for name in (*schema.SPECTRUM, *schema.PROVENANCE)
+        if name in table
     }
     return xr.Dataset(
         {
@@ -215,8 +222,11 @@ def write(values: pd.DataFrame, out: Path) -> None:
     elif out.suffix == ".zarr":
         raise PredictError(out, "there already", "Remove it or name another")
     else:
-        raise PredictError(out, f"cannot write {out.suffix or 'a file without an ending'}",
-                           "End its name in .csv, .parquet, .nc or .zarr")
+        raise PredictError(
+            out,
+            f"cannot write {out.suffix or 'a file without an ending'}",
+            "End its name in .csv, .parquet, .nc or .zarr",
+        )
 
 
 def to_dataset(values: pd.DataFrame) -> xr.Dataset:
@@ -225,11 +235,17 @@ def to_dataset(values: pd.DataFrame) -> xr.Dataset:
     for name in values:
         if f"{name}_unit" in values:
             units |= dict.fromkeys((str(name), f"{name}_lower", f"{name}_upper"), str(values[f"{name}_unit"].iloc[0]))
-    return xr.Dataset({
-        str(name): ("spectrum", values[name].to_numpy(object if str(name) in ("core", "section", "warning") else None),
-                    {"units": units[str(name)]} if name in units else {})
-        for name in values if not str(name).endswith("_unit")
-    })
+    return xr.Dataset(
+        {
+            str(name): (
+                "spectrum",
+                values[name].to_numpy(object if str(name) in ("core", "section", "warning") else None),
+                {"units": units[str(name)]} if name in units else {},
+            )
+            for name in values
+            if not str(name).endswith("_unit")
+        }
+    )
 
 
 def machines(spectra: xr.Dataset) -> NDArray[np.object_]:
@@ -244,21 +260,33 @@ def machines(spectra: xr.Dataset) -> NDArray[np.object_]:
 def _refuse(model: bundle.Bundle, spectra: xr.Dataset) -> None:
     """Raise `PredictError` unless `model` can quantify `spectra`."""
     if model.kind != "quantifier":
-        raise PredictError(model.name, "a foundation model, which gives no values",
-                           "Fine-tune it with python -m training.finetune, or choose a quantifier")
+        raise PredictError(
+            model.name,
+            "a foundation model, which gives no values",
+            "Fine-tune it with python -m training.finetune, or choose a quantifier",
+        )
     if "intensity" not in spectra:
-        raise PredictError(model.name, f"the spectra hold {', '.join(map(str, spectra)) or 'nothing'}, no intensity",
-                           "Open them at level intensity")
+        raise PredictError(
+            model.name,
+            f"the spectra hold {', '.join(map(str, spectra)) or 'nothing'}, no intensity",
+            "Open them at level intensity",
+        )
     if not spectra.sizes["spectrum"]:
         raise PredictError(model.name, "there are no spectra", "Check the folder or the selection")
     unit, wanted = spectra["intensity"].attrs.get("units"), schema.INTENSITY.units
     if unit != wanted:
-        raise PredictError(model.name, f"the intensity is in {unit or 'no unit'}, the model reads {wanted}",
-                           "Divide counts by the live time and set the attribute units")
+        raise PredictError(
+            model.name,
+            f"the intensity is in {unit or 'no unit'}, the model reads {wanted}",
+            "Divide counts by the live time and set the attribute units",
+        )
     energy, centres = spectra["energy"].values, model.grid.centres
     if energy.shape != centres.shape or not np.allclose(energy, centres, rtol=0, atol=model.grid.step / 100):
-        raise PredictError(model.name, f"the spectra are on {_axis(energy)}, the model reads {_axis(centres)}",
-                           "Read the scanner's own files, or bring them to the model's grid with corebank.calibrate")
+        raise PredictError(
+            model.name,
+            f"the spectra are on {_axis(energy)}, the model reads {_axis(centres)}",
+            "Read the scanner's own files, or bring them to the model's grid with corebank.calibrate",
+        )
 
 
 def _blocks(intensity: xr.DataArray) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -269,7 +297,10 @@ def _blocks(intensity: xr.DataArray) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def _table(
-    model: bundle.Bundle, spectra: xr.Dataset, network_units: NDArray[Any], score: NDArray[Any],
+    model: bundle.Bundle,
+    spectra: xr.Dataset,
+    network_units: NDArray[Any],
+    score: NDArray[Any],
 ) -> pd.DataFrame:
     """Network units (spectrum, proxy) and outlier scores (spectrum,) as what `quantify` returns."""
     rows = spectra.sizes["spectrum"]

@@ -21,9 +21,13 @@ def flags(run: xr.Dataset) -> np.ndarray:
     """Flags of each spectrum of `run`, (spectrum,) uint32: those it came with, and those its counts show."""
     total = run["counts"].sum("channel", dtype=np.int64).values
     with np.errstate(divide="ignore", invalid="ignore"):
-        dead = 1 - run["live_time"].values / run["real_time"].values     # no flag where the clock time is unknown or 0
+        dead = 1 - run["live_time"].values / run["real_time"].values  # no flag where the clock time is unknown or 0
     found = run["flags"].values.astype(np.uint32)
-    for bit, hit in ((Flag.EMPTY, total == 0), (Flag.LOW_COUNTS, total < LOW_COUNTS), (Flag.HIGH_DEAD_TIME, dead > HIGH_DEAD_TIME)):
+    for bit, hit in (
+        (Flag.EMPTY, total == 0),
+        (Flag.LOW_COUNTS, total < LOW_COUNTS),
+        (Flag.HIGH_DEAD_TIME, dead > HIGH_DEAD_TIME),
+    ):
         found |= np.where(hit, int(bit), 0).astype(np.uint32)
     return found
 

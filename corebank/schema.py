@@ -31,7 +31,9 @@ class Variable(NamedTuple):
 
 COUNTS = Variable(("spectrum", "channel"), "uint32", "count", "exactly what the detector file holds, never altered")
 INTENSITY = Variable(
-    ("spectrum", "energy"), "float32", "count/s",
+    ("spectrum", "energy"),
+    "float32",
+    "count/s",
     "counts rebinned onto the common energy grid, counts conserved, per second of live time; NaN where not measured",
 )
 
@@ -108,8 +110,11 @@ class EnergyGrid:
 
     def __post_init__(self) -> None:
         if not (self.step > 0 and self.bins > 0 and np.isfinite([self.start, self.step]).all()):
-            raise SchemaError("energy grid", f"start {self.start} keV, step {self.step} keV, {self.bins} bins",
-                              "Give a positive step and at least one bin")
+            raise SchemaError(
+                "energy grid",
+                f"start {self.start} keV, step {self.step} keV, {self.bins} bins",
+                "Give a positive step and at least one bin",
+            )
 
     @property
     def centres(self) -> np.ndarray:
@@ -147,7 +152,9 @@ def run_problems(run: xr.Dataset) -> list[str]:
             found.append(f"{name}: dtype is {have.dtype}, should be {want.dtype}")
         if want.units and have.attrs.get("units") != want.units:
             found.append(f"{name}: units is {have.attrs.get('units')!r}, should be {want.units!r}")
-    found += [f"attribute {name} is missing ({about})" for name, about in RUN_ATTRIBUTES.items() if name not in run.attrs]
+    found += [
+        f"attribute {name} is missing ({about})" for name, about in RUN_ATTRIBUTES.items() if name not in run.attrs
+    ]
     return found
 
 

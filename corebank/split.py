@@ -48,7 +48,7 @@ def assign(units: Iterable[str], *, fractions: Mapping[str, float], seed: int = 
         found = ", ".join(f"{side} {share}" for side, share in fractions.items())
         raise RecipeError("split", f"the shares {found} add up to {total:g}", "Give shares from 0 that add up to 1")
     sides, ends = list(fractions), np.cumsum(list(fractions.values()))
-    ends[-1] = 1.0     # a sum such as 0.1 + 0.2 + 0.7 may end just below 1 and leave a unit without a side
+    ends[-1] = 1.0  # a sum such as 0.1 + 0.2 + 0.7 may end just below 1 and leave a unit without a side
     return {unit: sides[int(np.searchsorted(ends, _place(unit, seed), side="right"))] for unit in units}
 
 

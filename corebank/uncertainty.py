@@ -137,10 +137,13 @@ def fit_outlier(
     variances = singular**2 / (len(known) - 1)
     k = min(AXES, (len(variances) + 1) // 2)
     rest = variances[k:].sum() / max(known.shape[1] - k, 1)
-    floor = max(1e-6 * float(variances.sum()) / known.shape[1], 1e-12)      # identical rows must not divide by zero
+    floor = max(1e-6 * float(variances.sum()) / known.shape[1], 1e-12)  # identical rows must not divide by zero
     unscaled = Outlier(
-        mean=mean, axes=directions[:k], spread=np.sqrt(np.maximum(variances[:k], floor)),
-        noise=np.sqrt(np.maximum(rest, floor)), threshold=np.asarray(1.0),
+        mean=mean,
+        axes=directions[:k],
+        spread=np.sqrt(np.maximum(variances[:k], floor)),
+        noise=np.sqrt(np.maximum(rest, floor)),
+        threshold=np.asarray(1.0),
     )
     distances = unscaled.score(held_out)
     threshold = half_width(distances, groups, coverage=1 - flagged)
@@ -152,5 +155,5 @@ def fit_outlier(
 def _quantile(values: Floats, weights: Floats, coverage: float) -> float:
     """Smallest value up to which the weights add up to `coverage`; infinite when all of them do not."""
     order = np.argsort(values)
-    reached = np.cumsum(weights[order]) >= coverage - 1e-12      # the sum of 1/n n times is not exactly 1
+    reached = np.cumsum(weights[order]) >= coverage - 1e-12  # the sum of 1/n n times is not exactly 1
     return float(values[order][np.argmax(reached)]) if reached.any() else np.inf

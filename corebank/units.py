@@ -45,7 +45,9 @@ def quantity(text: str, unit: str, where: Where) -> float:
     try:
         value = float(registry().Quantity(number, said).to(_spell(unit)).magnitude)
     except (pint.PintError, OverflowError) as error:
-        raise UnitError(where, f"{text!r} cannot be given in {unit} ({error})", f"Give a unit that converts to {unit}") from error
+        raise UnitError(
+            where, f"{text!r} cannot be given in {unit} ({error})", f"Give a unit that converts to {unit}"
+        ) from error
     if not math.isfinite(value):
         raise UnitError(where, f"{text!r} is not a quantity", f'Write a number and a unit, as in "1.5 {unit}"')
     return value

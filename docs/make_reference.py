@@ -14,37 +14,76 @@ PAGES = Path(__file__).parent / "reference"
 def bank() -> str:
     """What a bank holds: every variable, attribute, flag and column."""
     lines = ["# What a bank holds", "", "Written from `corebank.schema`; do not edit.", ""]
-    lines += ["## Arrays of a run", "", *_table(("variable", "dimensions", "dtype", "unit", "meaning"), [
-        (name, ", ".join(variable.dims), variable.dtype, variable.units or "–", variable.about)
-        for name, variable in {"counts": schema.COUNTS, "intensity": schema.INTENSITY, **schema.SPECTRUM}.items()
-    ])]
+    lines += [
+        "## Arrays of a run",
+        "",
+        *_table(
+            ("variable", "dimensions", "dtype", "unit", "meaning"),
+            [
+                (name, ", ".join(variable.dims), variable.dtype, variable.units or "–", variable.about)
+                for name, variable in {
+                    "counts": schema.COUNTS,
+                    "intensity": schema.INTENSITY,
+                    **schema.SPECTRUM,
+                }.items()
+            ],
+        ),
+    ]
     lines += ["## Attributes of a run", "", *_table(("attribute", "meaning"), schema.RUN_ATTRIBUTES.items())]
-    lines += ["## Columns that runs gain when they are read together", "", *_table(("column", "meaning"), schema.PROVENANCE.items())]
+    lines += [
+        "## Columns that runs gain when they are read together",
+        "",
+        *_table(("column", "meaning"), schema.PROVENANCE.items()),
+    ]
     lines += ["## Measurements", "", *_table(("column", "meaning"), COLUMNS.items())]
-    lines += ["## Flags", "", *_table(("bit", "flag", "meaning"), [(int(flag), flag.name, meaning) for flag, meaning in _flags().items()])]
+    lines += [
+        "## Flags",
+        "",
+        *_table(("bit", "flag", "meaning"), [(int(flag), flag.name, meaning) for flag, meaning in _flags().items()]),
+    ]
     return "\n".join(lines)
 
 
 def commands() -> str:
     """Every subcommand, with its help."""
-    lines = ["# Commands", "", "Written from `corebank.cli`; do not edit. Exit codes: 0 done, 1 refused with reasons, 2 wrong usage.", ""]
+    lines = [
+        "# Commands",
+        "",
+        "Written from `corebank.cli`; do not edit. Exit codes: 0 done, 1 refused with reasons, 2 wrong usage.",
+        "",
+    ]
     for name in sorted(cli.COMMANDS):
         text = inspect.getdoc(cli.COMMANDS[name]) or ""
         about, _, parameters = text.partition("\nParameters\n")
         lines += [f"## corebank {name}", "", about.strip(), ""]
         signature = inspect.signature(cli.COMMANDS[name])
-        lines += _table(("argument", "default", "meaning"), [
-            (_spelled(parameter), "" if parameter.default is parameter.empty else f"`{parameter.default}`", meaning)
-            for parameter, meaning in zip(signature.parameters.values(), _meanings(parameters), strict=True)
-        ])
+        lines += _table(
+            ("argument", "default", "meaning"),
+            [
+                (_spelled(parameter), "" if parameter.default is parameter.empty else f"`{parameter.default}`", meaning)
+                for parameter, meaning in zip(signature.parameters.values(), _meanings(parameters), strict=True)
+            ],
+        )
     return "\n".join(lines)
 
 
 def error_kinds() -> str:
     """Every kind of error."""
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.CorebankError)]
-    lines = ["# Errors", "", "Written from `corebank.errors`; do not edit. Every error says where, what was found, and what to do.", ""]
-    rows = [(kind.__name__, ", ".join(base.__name__ for base in kind.__bases__), (inspect.getdoc(kind) or "").splitlines()[0]) for kind in kinds]
+    lines = [
+        "# Errors",
+        "",
+        "Written from `corebank.errors`; do not edit. Every error says where, what was found, and what to do.",
+        "",
+    ]
+    rows = [
+        (
+            kind.__name__,
+            ", ".join(base.__name__ for base in kind.__bases__),
+            (inspect.getdoc(kind) or "").splitlines()[0],
+        )
+        for kind in kinds
+    ]
     return "\n".join([*lines, *_table(("error", "is also", "meaning"), rows)])
 
 

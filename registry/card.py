@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 def card(model: Bundle, uri: str, gate: str = "") -> str:
     """Markdown card of the model that `uri` stands for; `gate` is what the gate said, as Markdown."""
     parts = [
-        f"# {uri.removeprefix('models:/')}", *_intended(model, uri), *_data(model), *_metrics(model),
-        *(_intervals(model) if model.proxies else ()), *(("## Gate", gate) if gate else ()),
-        *_limits(model), *_origin(model),
+        f"# {uri.removeprefix('models:/')}",
+        *_intended(model, uri),
+        *_data(model),
+        *_metrics(model),
+        *(_intervals(model) if model.proxies else ()),
+        *(("## Gate", gate) if gate else ()),
+        *_limits(model),
+        *_origin(model),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -34,14 +39,18 @@ def _intended(model: Bundle, uri: str) -> Iterator[str]:
     grid = f"{model.grid.bins} bins of {1000 * model.grid.step:g} eV from {model.grid.start:g} keV"
     yield "## Intended use"
     if model.kind == "foundation":
-        yield (f"A foundation model of XRF core-scanner spectra ({grid}), to be fine-tuned on laboratory values. "
-               "It gives no concentrations by itself.")
+        yield (
+            f"A foundation model of XRF core-scanner spectra ({grid}), to be fine-tuned on laboratory values. "
+            "It gives no concentrations by itself."
+        )
         yield f"    python -m training.finetune RECIPE.toml --catalog CATALOG --from {uri} --proxy CaCO3"
         return
     proxies = ", ".join(f"{proxy.name} [{proxy.unit}]" for proxy in model.proxies)
-    yield (f"Estimates {proxies} of sediment cores from XRF core-scanner spectra ({grid}), with an interval for each "
-           "value and a warning where a spectrum is unlike those it was trained on. It does not replace laboratory "
-           "measurements of a new core: check it against a few of them.")
+    yield (
+        f"Estimates {proxies} of sediment cores from XRF core-scanner spectra ({grid}), with an interval for each "
+        "value and a warning where a spectrum is unlike those it was trained on. It does not replace laboratory "
+        "measurements of a new core: check it against a few of them."
+    )
     yield f"    corebank predict {uri} FOLDER --out values.csv --plot profile.png"
 
 
@@ -53,14 +62,22 @@ def _data(model: Bundle) -> Iterator[str]:
         return
     cores: dict[str, list[str]] = {}
     for core in lineage.cores:
-        expedition, _, name = core.rpartition("/")
+        site, cruise, name = core.split("/", 2)  # a core may be called CD166/19
+        expedition = f"{site}/{cruise}"
         cores.setdefault(expedition, []).append(name)
-    yield _table(("expedition", "cores", "licence", "snapshot of the bank", "to be cited"), [
-        (expedition, f"{len(names)}: {', '.join(names[:8])}{', ...' * (len(names) > 8)}",
-         lineage.licences.get(expedition) or "**unknown**", f"`{lineage.snapshots.get(expedition.split('/')[0], '')}`",
-         lineage.citations.get(expedition, ""))
-        for expedition, names in cores.items()
-    ])
+    yield _table(
+        ("expedition", "cores", "licence", "snapshot of the bank", "to be cited"),
+        [
+            (
+                expedition,
+                f"{len(names)}: {', '.join(names[:8])}{', ...' * (len(names) > 8)}",
+                lineage.licences.get(expedition) or "**unknown**",
+                f"`{lineage.snapshots.get(expedition.split('/')[0], '')}`",
+                lineage.citations.get(expedition, ""),
+            )
+            for expedition, names in cores.items()
+        ],
+    )
     if lineage.parent:
         yield f"This includes what its parent, {lineage.parent}, has seen."
 
@@ -70,15 +87,20 @@ def _metrics(model: Bundle) -> Iterator[str]:
     held_out, validation = model.metrics.get("held_out", {}), model.metrics.get("validation", {})
     if held_out:
         yield "On laboratory values that were held out from training, over all of them and by core or section:"
-        yield _table(("proxy", "held out", "labels", "R2", "RMSE", "MAE", "bias"), [
-            (proxy, where, *(_number(one[name]) for name in ("n", "r2", "rmse", "mae", "bias")))
-            for proxy, record in held_out.items() for where, one in {"all": record, **record["by_core"]}.items()
-        ])
+        yield _table(
+            ("proxy", "held out", "labels", "R2", "RMSE", "MAE", "bias"),
+            [
+                (proxy, where, *(_number(one[name]) for name in ("n", "r2", "rmse", "mae", "bias")))
+                for proxy, record in held_out.items()
+                for where, one in {"all": record, **record["by_core"]}.items()
+            ],
+        )
     if validation:
         yield "Mean squared error of hidden patches, in normalised units, on cores that were held out from training:"
-        yield _table(("expedition", "loss", "held out"), [
-            (expedition, _number(one["loss"]), ", ".join(one["cores"])) for expedition, one in validation.items()
-        ])
+        yield _table(
+            ("expedition", "loss", "held out"),
+            [(expedition, _number(one["loss"]), ", ".join(one["cores"])) for expedition, one in validation.items()],
+        )
     if not held_out and not validation:
         yield "Nothing held out was measured. Do not rely on it."
 
@@ -86,10 +108,13 @@ def _metrics(model: Bundle) -> Iterator[str]:
 def _intervals(model: Bundle) -> Iterator[str]:
     yield "## Intervals"
     yield "90 % intervals by split conformal prediction on held-out cores (see `corebank.uncertainty`):"
-    yield _table(("proxy", "interval", "training labels"), [
-        (proxy.name, _interval(proxy), f"{_number(proxy.low)} to {_number(proxy.high)} {proxy.unit}")
-        for proxy in model.proxies
-    ])
+    yield _table(
+        ("proxy", "interval", "training labels"),
+        [
+            (proxy.name, _interval(proxy), f"{_number(proxy.low)} to {_number(proxy.high)} {proxy.unit}")
+            for proxy in model.proxies
+        ],
+    )
 
 
 def _limits(model: Bundle) -> Iterator[str]:
@@ -100,8 +125,10 @@ def _limits(model: Bundle) -> Iterator[str]:
     if model.lineage.machines:
         limits.append(f"It knows these machines, any other is flagged: {', '.join(model.lineage.machines)}.")
     if model.proxies:
-        limits.append("Intervals hold on average over cores like the held-out ones; with fewer than nine of those they "
-                      "describe these cores and guarantee nothing about a new one.")
+        limits.append(
+            "Intervals hold on average over cores like the held-out ones; with fewer than nine of those they "
+            "describe these cores and guarantee nothing about a new one."
+        )
         if model.outlier is None:
             limits.append("**It cannot tell foreign spectra from known ones**: no outlier statistics were recorded.")
     yield "\n".join(f"- {limit}" for limit in limits)
@@ -112,8 +139,10 @@ def _origin(model: Bundle) -> Iterator[str]:
 
     yield "## Origin"
     weights = sum(math.prod(weight.shape) for weight in model.weights.values())
-    yield (f"{model.kind.capitalize()} model, {weights:,} weights, corebank {model.code_version}, normalization "
-           f"{model.normalization.kind}, parent {model.lineage.parent or 'none'}.")
+    yield (
+        f"{model.kind.capitalize()} model, {weights:,} weights, corebank {model.code_version}, normalization "
+        f"{model.normalization.kind}, parent {model.lineage.parent or 'none'}."
+    )
     if model.recipe:
         yield _table(("recipe", ""), [(name, f"`{value}`") for name, value in sorted(flat(model.recipe))])
 

@@ -65,7 +65,8 @@ class Verdict:
             return "the champion's bundle records nothing held out to compare with"
         return "; ".join(
             f"{row.what}: {row.reason or f'{row.candidate:.4g}, at most {row.allowed:.4g} is allowed'}"
-            for row in self.rows if not row.passed
+            for row in self.rows
+            if not row.passed
         )
 
     def __str__(self) -> str:
@@ -101,8 +102,13 @@ def _foundation(candidate: Bundle, champion: Bundle) -> Iterator[Row]:
             reason = "measured on other cores"
         elif learnt := seen.intersection(after["cores"]):
             reason = f"the candidate was trained on {', '.join(sorted(learnt))}"
-        yield Row(what=f"loss of {expedition}", champion=before["loss"], candidate=after["loss"] if after else math.nan,
-                  allowed=before["loss"] * (1 + LOSS_SLACK), reason=reason)
+        yield Row(
+            what=f"loss of {expedition}",
+            champion=before["loss"],
+            candidate=after["loss"] if after else math.nan,
+            allowed=before["loss"] * (1 + LOSS_SLACK),
+            reason=reason,
+        )
 
 
 def _quantifier(candidate: Bundle, champion: Bundle) -> Iterator[Row]:
@@ -113,9 +119,13 @@ def _quantifier(candidate: Bundle, champion: Bundle) -> Iterator[Row]:
         reason = "" if after else "not given by the candidate"
         if missing:
             reason = f"the candidate was not measured on {', '.join(missing)}"
-        yield Row(what=f"RMSE of {proxy}", champion=before["rmse"],
-                  candidate=_rmse(after, before["cores"]) if after and not missing else math.nan,
-                  allowed=before["rmse"] * (1 + RMSE_SLACK), reason=reason)
+        yield Row(
+            what=f"RMSE of {proxy}",
+            champion=before["rmse"],
+            candidate=_rmse(after, before["cores"]) if after and not missing else math.nan,
+            allowed=before["rmse"] * (1 + RMSE_SLACK),
+            reason=reason,
+        )
 
 
 def _rmse(record: Mapping[str, Any], cores: Sequence[str]) -> float:

@@ -1,6 +1,6 @@
 """Let a model be used: check it, compare it with the champion, register it with a card, and only then move the alias.
 
-    python -m registry.publish RUN [--name NAME] [--alias champion] [--override REASON]
+python -m registry.publish RUN [--name NAME] [--alias champion] [--override REASON]
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ app = cyclopts.App(name="python -m registry.publish", help=__doc__, result_actio
 
 @app.default
 def publish(
-    run: Path, /, *, name: str = "", alias: str = "champion", override: str = "", cards: Path = CARDS,
+    run: Path,
+    /,
+    *,
+    name: str = "",
+    alias: str = "champion",
+    override: str = "",
+    cards: Path = CARDS,
 ) -> None:
     """Publish the bundle of a run and print the version it became. A second time it changes nothing.
 
@@ -58,8 +64,11 @@ def publish(
         table = f"Against {former.uri.removeprefix('models:/')}:\n\n{verdict}"
         print(table, file=sys.stderr)
         if not verdict.passed and not override:
-            raise RegistryError(run, f"may not replace {former.uri} as {alias}: {verdict.reasons}",
-                                'Train it further, or publish it with --override "REASON" or with another --alias')
+            raise RegistryError(
+                run,
+                f"may not replace {former.uri} as {alias}: {verdict.reasons}",
+                'Train it further, or publish it with --override "REASON" or with another --alias',
+            )
         outcome = "passed" if verdict.passed else f"overridden: {override}"
     uri = hub.register(run, name)
     version = hub.find(uri)

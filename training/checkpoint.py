@@ -22,7 +22,11 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def save(
-    path: Path, network: nn.Module, optimiser: torch.optim.AdamW, generator: torch.Generator, position: dict[str, Any],
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.AdamW,
+    generator: torch.Generator,
+    position: dict[str, Any],
 ) -> None:
     """Write a checkpoint; a run that is killed meanwhile leaves the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,10 @@ def save(
 
 
 def load(
-    path: Path, network: nn.Module, optimiser: torch.optim.AdamW, generator: torch.Generator,
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.AdamW,
+    generator: torch.Generator,
 ) -> dict[str, Any]:
     """Put a checkpoint back into the parts of a run and return its position; raises `TrainingError` when it cannot."""
     try:
@@ -47,7 +54,7 @@ def load(
         network.load_state_dict(_part(tensors, "weights."))
         for name, parameter in _named(network, optimiser, all_of_them=True):
             state = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
-            optimiser.state[parameter] = state | {"step": tensors[f"step.{name}"]}     # AdamW counts on the CPU
+            optimiser.state[parameter] = state | {"step": tensors[f"step.{name}"]}  # AdamW counts on the CPU
         generator.set_state(tensors["generator"])
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise TrainingError(path, f"no usable checkpoint: {error}", "Start again without --resume") from error
@@ -55,7 +62,10 @@ def load(
 
 
 def _named(
-    network: nn.Module, optimiser: torch.optim.AdamW, *, all_of_them: bool = False,
+    network: nn.Module,
+    optimiser: torch.optim.AdamW,
+    *,
+    all_of_them: bool = False,
 ) -> list[tuple[str, nn.Parameter]]:
     """Parameters by name; those that AdamW has not moved yet only when asked for."""
     return [(name, one) for name, one in network.named_parameters() if all_of_them or one in optimiser.state]

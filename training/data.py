@@ -25,8 +25,11 @@ def spectra(catalog: str, data: Data) -> xr.Dataset:
     Raises `CatalogError` for names that are not there, `TrainingError` when the flags leave nothing.
     """
     selected = catalogs.select(
-        catalog, sites=data.sites or None, expeditions=data.expeditions or None,
-        exclude_cores=data.exclude_cores, exclude_sections=data.exclude_sections,
+        catalog,
+        sites=data.sites or None,
+        expeditions=data.expeditions or None,
+        exclude_cores=data.exclude_cores,
+        exclude_sections=data.exclude_sections,
     )
     skipped = sum(int(Flag[flag]) for flag in set(data.skip_flags))
     keep = (selected["flags"].values & skipped) == 0
@@ -59,8 +62,11 @@ def refuse_seen(names: NDArray[np.str_], rule: Split, parent: Bundle | None) -> 
         return
     seen = set(parent.lineage.sections if rule.unit == "section" else parent.lineage.cores)
     if both := sorted(seen & set(names.tolist())):
-        raise TrainingError("split", f"{', '.join(both[:8])} was already trained on by {parent.name}",
-                            "Hold out what the parent held out")
+        raise TrainingError(
+            "split",
+            f"{', '.join(both[:8])} was already trained on by {parent.name}",
+            "Hold out what the parent held out",
+        )
 
 
 def lineage(trained: xr.Dataset, parent: Bundle | None, parent_name: str) -> DataLineage:
@@ -74,8 +80,10 @@ def lineage(trained: xr.Dataset, parent: Bundle | None, parent_name: str) -> Dat
 
     sites = set(trained["site"].values.astype(str).tolist())
     return DataLineage(
-        snapshots=joined("snapshots", sites), bank_urls=joined("bank_urls", sites),
-        licences=joined("licences", expeditions), citations=joined("citations", expeditions),
+        snapshots=joined("snapshots", sites),
+        bank_urls=joined("bank_urls", sites),
+        licences=joined("licences", expeditions),
+        citations=joined("citations", expeditions),
         cores=_union(before.cores, split.unit_names(trained, "core")),
         sections=_union(before.sections, split.unit_names(trained, "section")),
         machines=_union(before.machines, predict.machines(trained)),

@@ -53,8 +53,8 @@ class Plan:
     recipes: str
     """Prefix of the recipes: ``virtual`` or ``cores``."""
     proxies: tuple[str, ...]
-    held_out: Path
-    """Raw folder of the core, or section, that nobody trains on."""
+    held_out: str
+    """Core, or section, that nobody trains on: its raw folder, or its entry in the bank."""
     core: str
     section: str = ""
 
@@ -69,12 +69,18 @@ def virtual_plan(out: Path) -> Plan:
     sites = {"vm1": "virtual-ocean", "vs1": "virtual-ocean", "vl1": "virtual-lakes", "vc1": "virtual-ocean"}
     folders = {name: Folder(name=name, path=out / "raw" / name, site=site) for name, site in sites.items()}
     return Plan(
-        title="virtual cores (synthetic spectra)", synthetic=True, first=tuple(folders[name] for name in ("vm1", "vs1", "vl1")),
-        later=(folders["vc1"],), recipes="virtual", proxies=("CaCO3",), held_out=out / "raw" / "vc1" / "VC1-3_S1", core="VC1-3",
+        title="virtual cores (synthetic spectra)",
+        synthetic=True,
+        first=tuple(folders[name] for name in ("vm1", "vs1", "vl1")),
+        later=(folders["vc1"],),
+        recipes="virtual",
+        proxies=("CaCO3",),
+        held_out=str(out / "raw" / "vc1" / "VC1-3_S1"),
+        core="VC1-3",
     )
 
 
-def real_plan(data: Path) -> Plan:
+def real_plan(data: Path, out: Path) -> Plan:
     """CD166/19, Lago Pato and Ardley Lake in one bank; nobody trains on Ardley's section ARD1E."""
     words = Path(cli.__file__).parent / "sample_cores"
     folders = [
@@ -83,32 +89,42 @@ def real_plan(data: Path) -> Plan:
     ]
     for folder in folders:
         if not folder.path.is_dir():
-            raise TrainingError(folder.path, "there is no such folder", "Name the folder that holds itrax-cd166, itrax-ardley and itrax-lagopato")
+            raise TrainingError(
+                folder.path,
+                "there is no such folder",
+                "Name the folder that holds itrax-cd166, itrax-ardley and itrax-lagopato",
+            )
     return Plan(
-        title="real cores", synthetic=False, first=tuple(folders), later=(), recipes="cores",
-        proxies=("Fe2O3", "TC"), held_out=data / "itrax-ardley" / "ARD_13_8_Mo" / "ARD1E", core="ARD", section="ARD1E",
+        title="real cores",
+        synthetic=False,
+        first=tuple(folders),
+        later=(),
+        recipes="cores",
+        proxies=("Fe2O3", "TC"),
+        held_out=f"{out / 'banks' / 'samples'}::ardley/ard1e",
+        core="ARD",
+        section="ARD1E",
     )
 
 
 @dataclass(slots=True)
 class Shell:
-    """Runs the commands, echoes them, and keeps what they printed and how long they took."""
+    """Runs the commands, echoes them, and keeps how long each took [s]."""
 
     environment: Mapping[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, *words: object) -> str:
-        """Run one command from the checkout; its output is shown and returned, and a failure ends the demo."""
+    def __call__(self, *words: object) -> None:
+        """Run one command from the checkout and show its output; a failure ends the demo."""
         shown = [str(word) for word in words]
         program = [sys.executable, *(["-m", "corebank"] if shown[0] == "corebank" else []), *shown[1:]]
         print("\n$ " + " ".join(_relative(word) for word in shown), flush=True)
         start = time.monotonic()
         done = subprocess.run(program, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=False)
-        self.seconds[" ".join(shown[:4])] = time.monotonic() - start
-        print("".join(f"  {line}\n" for line in done.stdout.splitlines()), end="", flush=True)
+        self.seconds[" ".join(_relative(word) for word in shown)] = round(time.monotonic() - start, 1)
+        print("".join(f"  {_relative(line)}\n" for line in done.stdout.splitlines()), end="", flush=True)
         if done.returncode:
             raise TrainingError(" ".join(shown), f"ended with exit code {done.returncode}", "See its message above")
-        return done.stdout
 
 
 @app.default
@@ -123,9 +139,9 @@ def main(*, data: Path | None = None, out: Path = ROOT / "demo") -> None:
         Folder for everything that is made; emptied first.
     """
     start, out = time.monotonic(), out.absolute()
-    plan = real_plan(data.absolute()) if data else virtual_plan(out)
-    shutil.rmtree(out, ignore_errors=True)
-    (out / "figures").mkdir(parents=True)
+    plan = real_plan(data.absolute(), out) if data else virtual_plan(out)
+    _empty(out)
+    (out / "figures").mkdir()
     store = f"sqlite:///{out / 'runs' / 'mlflow.db'}"
     shell = Shell(os.environ | {"MLFLOW_TRACKING_URI": store})
     print(f"corebank on {plan.title}")
@@ -143,6 +159,7 @@ def main(*, data: Path | None = None, out: Path = ROOT / "demo") -> None:
     report |= {
         "seconds": round(time.monotonic() - start, 1),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "commands": shell.seconds,
         "tracking_uri": store,
     }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -182,6 +199,16 @@ def train(shell: Shell, plan: Plan, out: Path, *, stage: int) -> Mapping[str, Pa
     )  # fmt: skip
     shell("python", "-m", "registry.publish", runs["finetune"], "--name", plan.quantifier, *cards)
     return runs
+
+
+def _empty(out: Path) -> None:
+    """Make `out` an empty folder; raises `TrainingError` when it holds anything but an earlier demo."""
+    mark = out / ".corebank-demo"
+    if out.exists() and any(out.iterdir()) and not mark.exists():
+        raise TrainingError(out, "holds something else than an earlier demo", "Name a new folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    mark.touch()
 
 
 def _relative(word: object) -> str:

@@ -34,7 +34,10 @@ def make(
     proxies
         What was quantified.
     """
-    stages = [{kind: json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for kind, folder in run.items()} for run in runs]
+    stages = [
+        {kind: json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for kind, folder in run.items()}
+        for run in runs
+    ]
     for stage, run in enumerate(runs, 1):
         for figure in sorted((run["pretrain"] / "figures").glob("*.png")):
             shutil.copy(figure, out / "figures" / f"{figure.stem}-{stage}.png")
@@ -66,19 +69,34 @@ def table(report: Mapping[str, Any]) -> str:
         )
     lines.append(f"  together {sum(one['spectra'] for one in report['went_in'])} spectra")
     for stage, losses in enumerate(report["pretraining"], 1):
-        lines += ["", f"Pretraining, stage {stage}: {losses['spectra']} spectra, {losses['epochs']} epochs, {losses['seconds']:.0f} s"]
+        lines += [
+            "",
+            f"Pretraining, stage {stage}: {losses['spectra']} spectra, {losses['epochs']} epochs, {losses['seconds']:.0f} s",
+        ]
         lines += [f"  training loss {losses['train'][0]:.3f} -> {losses['train'][1]:.3f}"]
-        lines += [f"  held-out cores of {name} {first:.3f} -> {last:.3f}" for name, (first, last) in losses["validation"].items()]
+        lines += [
+            f"  held-out cores of {name} {first:.3f} -> {last:.3f}"
+            for name, (first, last) in losses["validation"].items()
+        ]
     held = report["held_out"]
-    lines += ["", f"Nobody trained on {' '.join(filter(None, (held['core'], held['section'])))}; prediction.csv against its laboratory values"]
+    lines += [
+        "",
+        f"Nobody trained on {' '.join(filter(None, (held['core'], held['section'])))}; prediction.csv against its laboratory values",
+    ]
     for proxy, one in held["prediction"].items():
         lines.append(
             f"  {proxy} [{one['unit']}]: R2 {one['r2']:.2f}, RMSE {one['rmse']:.2f}, bias {one['bias']:+.2f}, n {one['n']}; "
             f"{one['inside']} of {one['n']} inside the 90 % interval; {one['warned']} of {one['spectra']} spectra with a warning"
         )
-    lines += ["", "All held-out labels, beside baselines fitted to the same labels (R2 against the mean of the held-out labels)"]
+    lines += [
+        "",
+        "All held-out labels, beside baselines fitted to the same labels (R2 against the mean of the held-out labels)",
+    ]
     for proxy, models in held["models"].items():
-        lines += [f"  {proxy:<8} {name:<12} R2 {one['r2']:6.2f}  RMSE {one['rmse']:6.2f}  n {one['n']}" for name, one in models.items()]
+        lines += [
+            f"  {proxy:<8} {name:<12} R2 {one['r2']:6.2f}  RMSE {one['rmse']:6.2f}  n {one['n']}"
+            for name, one in models.items()
+        ]
     lines += [
         "", f"demo/prediction.csv, demo/figures: {', '.join(report['files']['figures'])}",
         f"{report['seconds']:.0f} s, peak memory {report['peak_memory_mb']} MB; models in {report['tracking_uri']}",
@@ -98,7 +116,9 @@ def _losses(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged(out: Path, core: str, section: str, proxies: Sequence[str]) -> dict[str, Any]:
     """The written prediction against the laboratory values of its core: means over each labelled interval."""
-    prediction = pd.read_csv(out / "prediction.csv", dtype={"core": str, "section": str}, keep_default_na=False, na_values=[""])
+    prediction = pd.read_csv(
+        out / "prediction.csv", dtype={"core": str, "section": str}, keep_default_na=False, na_values=[""]
+    )
     measured = catalog.measurements(out / "federation.yaml", proxies=proxies)
     measured = measured[(measured["core"] == core) & measured["section"].isin({section, ""})]
     spectra = xr.Dataset({name: ("spectrum", prediction[name].to_numpy()) for name in ("core", "section", "depth")})
@@ -107,7 +127,8 @@ def _judged(out: Path, core: str, section: str, proxies: Sequence[str]) -> dict[
         found = labels.match(spectra, measured, proxy)
         found = found[found.matched]
         means = {
-            name: np.array([prediction[f"{proxy}{name}"].to_numpy()[rows].mean() for rows in found.rows]) for name in ("", "_lower", "_upper")
+            name: np.array([prediction[f"{proxy}{name}"].to_numpy()[rows].mean() for rows in found.rows])
+            for name in ("", "_lower", "_upper")
         }
         truth = found.values[:, 0]
         results[proxy] = score(truth, means[""]) | {

@@ -30,8 +30,13 @@ app = App(name="python -m training.evaluate", help=__doc__, result_action="retur
 
 @app.default
 def main(
-    model: str, /, *, catalog: str, core: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    section: Annotated[tuple[str, ...], Parameter(negative="")] = (), seen: bool = False,
+    model: str,
+    /,
+    *,
+    catalog: str,
+    core: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    section: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    seen: bool = False,
 ) -> None:
     """Print how good a model is.
 

@@ -40,8 +40,10 @@ class Examples:
     def __getitem__(self, keep: NDArray[np.intp]) -> Examples:
         """The intervals at the positions `keep`."""
         return Examples(
-            rates=tuple(self.rates[i] for i in keep), live_time=tuple(self.live_time[i] for i in keep),
-            settings=tuple(self.settings[i] for i in keep), values=self.values[keep],
+            rates=tuple(self.rates[i] for i in keep),
+            live_time=tuple(self.live_time[i] for i in keep),
+            settings=tuple(self.settings[i] for i in keep),
+            values=self.values[keep],
         )
 
     @property
@@ -50,7 +52,10 @@ class Examples:
         return np.stack([rates.mean(axis=0, dtype=np.float64) for rates in self.rates])
 
     def vary(
-        self, which: NDArray[np.intp], random: np.random.Generator, mixup: float,
+        self,
+        which: NDArray[np.intp],
+        random: np.random.Generator,
+        mixup: float,
     ) -> tuple[Floats, NDArray[np.float32], Floats]:
         """A random variation of the intervals `which`: rates (B, E), settings (B, S) and values (B, k).
 
@@ -88,6 +93,8 @@ def collect(spectra: xr.Dataset, labels: Labels) -> Examples:
     rates, live_time, known = chosen["intensity"].values, chosen["live_time"].values, settings(chosen)
     parts = np.split(inverse, np.cumsum([len(row) for row in labels.rows])[:-1])
     return Examples(
-        rates=tuple(rates[part] for part in parts), live_time=tuple(live_time[part] for part in parts),
-        settings=tuple(known[part] for part in parts), values=labels.values,
+        rates=tuple(rates[part] for part in parts),
+        live_time=tuple(live_time[part] for part in parts),
+        settings=tuple(known[part] for part in parts),
+        values=labels.values,
     )

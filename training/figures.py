@@ -27,7 +27,10 @@ def losses(train: Sequence[float], validation: Mapping[str, Sequence[float]]) ->
 
 
 def reconstruction(
-    network: SpectrumMAE, normalization: Normalization, spectra: xr.Dataset, mask_ratio: float,
+    network: SpectrumMAE,
+    normalization: Normalization,
+    spectra: xr.Dataset,
+    mask_ratio: float,
 ) -> Figure:
     """The middle one of `spectra` [count/s], with the patches that were hidden and what the network filled in."""
     middle = spectra.isel(spectrum=[spectra.sizes["spectrum"] // 2])

@@ -51,8 +51,13 @@ app = App(name="python -m training.finetune", help=__doc__, result_action="retur
 
 @app.default
 def main(
-    recipe: Path, /, *, catalog: str, from_: Annotated[str, Parameter("--from")] = "",
-    proxy: Annotated[tuple[str, ...], Parameter(negative="")] = (), out: Path | None = None,
+    recipe: Path,
+    /,
+    *,
+    catalog: str,
+    from_: Annotated[str, Parameter("--from")] = "",
+    proxy: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    out: Path | None = None,
 ) -> None:
     """Fine-tune a quantifier, print how good it is beside the baselines, and where it is.
 
@@ -76,10 +81,19 @@ def main(
     spectra, measurements = data.spectra(catalog, settings.data), data.measurements(catalog, settings.data)
     folder = run.start("finetune", settings, out)
     model, report = finetune(settings, spectra, measurements)
-    run.finish(folder, "finetune", settings, model, report, {
-        f"{side}.{name}.{number}": models[NETWORK][number] for side in ("held_out", "cross_validation")
-        for name, models in report[side].items() for number in ("r2", "rmse", "mae", "bias")
-    })
+    run.finish(
+        folder,
+        "finetune",
+        settings,
+        model,
+        report,
+        {
+            f"{side}.{name}.{number}": models[NETWORK][number]
+            for side in ("held_out", "cross_validation")
+            for name, models in report[side].items()
+            for number in ("r2", "rmse", "mae", "bias")
+        },
+    )
     units = {one.name: one.unit for one in model.proxies}
     for title, side in (("Cross-validation over training", "cross_validation"), ("Held-out", "held_out")):
         if report[side]:
@@ -110,7 +124,11 @@ class Task:
         return fit(self.parent, self.examples[known], proxies, self.recipe, members), proxies
 
     def ask(
-        self, network: Quantifier, proxies: tuple[Proxy, ...], known: NDArray[np.intp], asked: NDArray[np.intp],
+        self,
+        network: Quantifier,
+        proxies: tuple[Proxy, ...],
+        known: NDArray[np.intp],
+        asked: NDArray[np.intp],
     ) -> dict[str, list[Floats]]:
         """Values of the spectra of the intervals `asked`, (spectra, k) each, by the network and by the baselines.
 
@@ -124,7 +142,8 @@ class Task:
                 labelled = np.isfinite(values)
                 enough = labelled.sum() >= FEWEST
                 columns.append(
-                    proxy.inverse(model(rates[labelled], proxy.forward(values[labelled]), wanted)) if enough
+                    proxy.inverse(model(rates[labelled], proxy.forward(values[labelled]), wanted))
+                    if enough
                     else np.full(len(wanted), np.nan)
                 )
             answers[name] = list(np.stack(columns, axis=1)[:, None])
@@ -141,13 +160,19 @@ def finetune(recipe: Finetuning, spectra: xr.Dataset, measurements: pd.DataFrame
     parent, parent_name = run.parent_of(recipe)
     assert parent is not None, "the caller names one"
     if parent.grid.to_json() != spectra.attrs["grid"]:
-        raise TrainingError(recipe.parent, f"reads {parent.grid}, the catalog holds {spectra.attrs['grid']}",
-                            "Pretrain a model on the catalog's energy axis")
+        raise TrainingError(
+            recipe.parent,
+            f"reads {parent.grid}, the catalog holds {spectra.attrs['grid']}",
+            "Pretrain a model on the catalog's energy axis",
+        )
     found = labels.match(spectra, measurements, [*recipe.proxies, *_auxiliary(measurements, recipe)])
     matched = found[found.matched]
     if not len(matched):
-        raise TrainingError("labels", f"none of {len(found)} labelled intervals holds a spectrum",
-                            "Compare the depths of the measurements with those of the spectra")
+        raise TrainingError(
+            "labels",
+            f"none of {len(found)} labelled intervals holds a spectrum",
+            "Compare the depths of the measurements with those of the spectra",
+        )
     names = split.unit_names(spectra, recipe.split.unit)
     held = data.held_out(names, recipe.split)
     rows = [row[0] for row in matched.rows]
@@ -164,22 +189,34 @@ def finetune(recipe: Finetuning, spectra: xr.Dataset, measurements: pd.DataFrame
         for column, proxy in enumerate(proxies[: len(recipe.proxies)])
     )
     report: dict[str, Any] = {
-        "held_out": _scores(task, test, answers), "cross_validation": _scores(task, training, crossed),
+        "held_out": _scores(task, test, answers),
+        "cross_validation": _scores(task, training, crossed),
         "intervals": {"training": len(training), "held_out": len(test), "no_spectrum": len(found) - len(matched)},
         "auxiliary": list(matched.proxies[len(recipe.proxies) :]),
-        "split": {"unit": recipe.split.unit, "training": sorted(set(task.units[training].tolist())),
-                  "held_out": sorted(set(task.units[test].tolist()))},
+        "split": {
+            "unit": recipe.split.unit,
+            "training": sorted(set(task.units[training].tolist())),
+            "held_out": sorted(set(task.units[test].tolist())),
+        },
         "seen_by_parent": sorted(set(task.units[test].tolist()) & {*parent.lineage.cores, *parent.lineage.sections}),
         "seconds": time.monotonic() - started,
     }
     trained = spectra.isel(spectrum=np.unique(np.concatenate([matched.rows[i] for i in training])))
     outlier = _outlier(task, network, spectra.isel(spectrum=np.flatnonzero(np.isin(names, task.units[training]))))
     model = Bundle(
-        kind="quantifier", name=recipe.name, config=parent.config, normalization=parent.normalization, proxies=proxies,
-        weights=_heads(network, len(proxies)), outlier=outlier,
-        lineage=data.lineage(trained, parent, parent_name), recipe=asdict(recipe),
-        metrics={side: {name: models[NETWORK] for name, models in report[side].items()}
-                 for side in ("held_out", "cross_validation")},
+        kind="quantifier",
+        name=recipe.name,
+        config=parent.config,
+        normalization=parent.normalization,
+        proxies=proxies,
+        weights=_heads(network, len(proxies)),
+        outlier=outlier,
+        lineage=data.lineage(trained, parent, parent_name),
+        recipe=asdict(recipe),
+        metrics={
+            side: {name: models[NETWORK] for name, models in report[side].items()}
+            for side in ("held_out", "cross_validation")
+        },
     )
     return model, report
 
@@ -227,12 +264,17 @@ def _scores(task: Task, asked: NDArray[np.intp], answers: dict[str, list[Floats]
         name: {
             model: scores.by_unit(task.examples.values[asked, column], values[:, column], task.units[asked])
             for model, values in means.items()
-        } for column, name in enumerate(task.recipe.proxies)
+        }
+        for column, name in enumerate(task.recipe.proxies)
     }
 
 
 def _half_width(
-    task: Task, training: NDArray[np.intp], column: int, proxy: Proxy, crossed: list[Floats],
+    task: Task,
+    training: NDArray[np.intp],
+    column: int,
+    proxy: Proxy,
+    crossed: list[Floats],
 ) -> float:
     """Conformal half width in network units, from single spectra of units that a network had not learnt from."""
     residuals, groups = [], []
@@ -257,7 +299,8 @@ def _outlier(task: Task, network: Quantifier, spectra: xr.Dataset) -> dict[str, 
     detector = uncertainty.fit_outlier(points, points, units.tolist())
     thresholds = [
         uncertainty.fit_outlier(points[units != one], points[units == one], units[units == one].tolist()).threshold
-        for one in sorted(set(units.tolist())) if (units != one).sum() > 1
+        for one in sorted(set(units.tolist()))
+        if (units != one).sum() > 1
     ]
     detector = replace(detector, threshold=np.max([detector.threshold, *thresholds]))
     return {name: torch.from_numpy(np.asarray(array)) for name, array in detector.arrays().items()}

@@ -39,7 +39,12 @@ app = App(name="python -m training.pretrain", help=__doc__, result_action="retur
 
 @app.default
 def main(
-    recipe: Path, /, *, catalog: str, from_: Annotated[str, Parameter("--from")] = "", resume: bool = False,
+    recipe: Path,
+    /,
+    *,
+    catalog: str,
+    from_: Annotated[str, Parameter("--from")] = "",
+    resume: bool = False,
     out: Path | None = None,
 ) -> None:
     """Pretrain a foundation model and print where it is.
@@ -61,17 +66,28 @@ def main(
     spectra = data.spectra(catalog, settings.data)
     folder = run.start("pretrain", settings, out, resume=resume)
     model, report = pretrain(settings, spectra, folder, resume=resume)
-    run.finish(folder, "pretrain", settings, model, report, {
-        "loss": report["epochs"]["train"],
-        **{f"validation.{name}": losses for name, losses in report["epochs"]["validation"].items()},
-    })
+    run.finish(
+        folder,
+        "pretrain",
+        settings,
+        model,
+        report,
+        {
+            "loss": report["epochs"]["train"],
+            **{f"validation.{name}": losses for name, losses in report["epochs"]["validation"].items()},
+        },
+    )
     for name, one in report["validation"].items():
         print(f"{name}: mean square error of hidden patches {one['loss']:.4f} ({one['spectra']} spectra held out)")
     print(folder)
 
 
 def pretrain(
-    recipe: Pretraining, spectra: xr.Dataset, folder: Path, *, resume: bool = False,
+    recipe: Pretraining,
+    spectra: xr.Dataset,
+    folder: Path,
+    *,
+    resume: bool = False,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Train on `spectra`, checkpoint into `folder`; returns the model and the report for ``metrics.json``.
 
@@ -87,7 +103,7 @@ def pretrain(
     trained = spectra.isel(spectrum=np.flatnonzero(~held & _replayed(spectra, recipe, parent)))
     validation = spectra.isel(spectrum=np.flatnonzero(held))
     if validation["intensity"].nbytes <= MEMORY:
-        validation = validation.load()     # looked at after every epoch
+        validation = validation.load()  # looked at after every epoch
 
     torch.manual_seed(recipe.seed)
     network = SpectrumMAE(config).to(run.device_of(recipe))
@@ -102,21 +118,33 @@ def pretrain(
     picture = figures.reconstruction(network, normalization, shown, recipe.mask_ratio)
     picture.savefig(folder / "figures" / "reconstruction.png", dpi=150)
     report = {
-        "epochs": {name: state[name] for name in ("train", "validation")}, "validation": judged,
+        "epochs": {name: state[name] for name in ("train", "validation")},
+        "validation": judged,
         "spectra": {"train": feed.rows, "held_out": int(held.sum())},
         "split": {"unit": recipe.split.unit, "held_out": sorted(set(names[held].tolist()))},
         "seconds": state["seconds"],
     }
     model = Bundle(
-        kind="foundation", name=recipe.name, config=config, normalization=normalization, weights=network.state_dict(),
-        lineage=data.lineage(trained, parent, parent_name), recipe=asdict(recipe), metrics={"validation": judged},
+        kind="foundation",
+        name=recipe.name,
+        config=config,
+        normalization=normalization,
+        weights=network.state_dict(),
+        lineage=data.lineage(trained, parent, parent_name),
+        recipe=asdict(recipe),
+        metrics={"validation": judged},
     )
     return model, report
 
 
 def _train(
-    recipe: Pretraining, network: SpectrumMAE, feed: Feed, validation: xr.Dataset, normalization: Normalization,
-    saved: Path, resume: bool,
+    recipe: Pretraining,
+    network: SpectrumMAE,
+    feed: Feed,
+    validation: xr.Dataset,
+    normalization: Normalization,
+    saved: Path,
+    resume: bool,
 ) -> dict[str, Any]:
     """All epochs, or those that are left; the losses of all epochs and the seconds they took.
 
@@ -168,13 +196,19 @@ def _config(recipe: Pretraining, spectra: xr.Dataset) -> ModelConfig:
 
 
 def _refuse_misfit(
-    recipe: Pretraining, config: ModelConfig, normalization: Normalization, parent: Bundle | None,
+    recipe: Pretraining,
+    config: ModelConfig,
+    normalization: Normalization,
+    parent: Bundle | None,
 ) -> None:
     """Raise `TrainingError` when the parent's weights mean something else than the recipe's."""
     wanted = ("foundation", config, normalization)
     if parent is not None and (parent.kind, parent.config, parent.normalization) != wanted:
-        raise TrainingError(recipe.parent, "another kind, size, energy axis or normalization than the recipe's",
-                            "Give the recipe the parent's [model] and normalization")
+        raise TrainingError(
+            recipe.parent,
+            "another kind, size, energy axis or normalization than the recipe's",
+            "Give the recipe the parent's [model] and normalization",
+        )
 
 
 def _replayed(spectra: xr.Dataset, recipe: Pretraining, parent: Bundle | None) -> NDArray[np.bool_]:

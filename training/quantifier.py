@@ -39,15 +39,27 @@ def proxies_of(labels: Labels, logarithm: Sequence[str]) -> tuple[Proxy, ...]:
         floor = float(positive.min() / 2) if log else 0.0
         transformed = np.log(np.maximum(values, floor)) if log else values
         mean, std = (float(transformed.mean()), float(transformed.std())) if values.size else (0.0, 1.0)
-        made.append(Proxy(
-            name=name, unit=unit, transform="log" if log else "identity", mean=mean, std=std or 1.0, floor=floor,
-            low=float(values.min(initial=math.inf)), high=float(values.max(initial=-math.inf)),
-        ))
+        made.append(
+            Proxy(
+                name=name,
+                unit=unit,
+                transform="log" if log else "identity",
+                mean=mean,
+                std=std or 1.0,
+                floor=floor,
+                low=float(values.min(initial=math.inf)),
+                high=float(values.max(initial=-math.inf)),
+            )
+        )
     return tuple(made)
 
 
 def fit(
-    parent: Bundle, examples: Examples, proxies: Sequence[Proxy], recipe: Finetuning, members: int,
+    parent: Bundle,
+    examples: Examples,
+    proxies: Sequence[Proxy],
+    recipe: Finetuning,
+    members: int,
 ) -> Quantifier:
     """Fine-tune the parent's encoder with a new head.
 
@@ -64,7 +76,10 @@ def fit(
 
 
 def predict(
-    network: Quantifier, normalization: Normalization, proxies: Sequence[Proxy], examples: Examples,
+    network: Quantifier,
+    normalization: Normalization,
+    proxies: Sequence[Proxy],
+    examples: Examples,
 ) -> list[Floats]:
     """Values of each spectrum of each interval, n arrays of (its spectra, k)."""
     rates, known = np.concatenate(examples.rates), np.concatenate(examples.settings)
@@ -90,11 +105,15 @@ def embeddings(network: Quantifier, normalization: Normalization, spectra: xr.Da
 
 
 def _train(
-    parent: Bundle, examples: Examples, proxies: Sequence[Proxy], recipe: Finetuning, seed: int,
+    parent: Bundle,
+    examples: Examples,
+    proxies: Sequence[Proxy],
+    recipe: Finetuning,
+    seed: int,
 ) -> Quantifier:
-    torch.manual_seed(recipe.seed)     # one head for all members: only networks that start together can be averaged
+    torch.manual_seed(recipe.seed)  # one head for all members: only networks that start together can be averaged
     network = Quantifier(parent.config, len(proxies))
-    network.load_state_dict(encoder_weights(dict(parent.weights)), strict=False)     # the head is new
+    network.load_state_dict(encoder_weights(dict(parent.weights)), strict=False)  # the head is new
     network.to(device_of(recipe)).train()
     head = list(network.head.parameters())
     encoder = [one for name, one in network.named_parameters() if not name.startswith("head.")]
@@ -105,9 +124,16 @@ def _train(
         order = random.permutation(len(examples))
         for number, which in enumerate(np.array_split(order, batches)):
             rates, known, values = examples.vary(which, random, recipe.mixup)
-            target = torch.from_numpy(np.stack(
-                [proxy.forward(column) for proxy, column in zip(proxies, values.T, strict=True)], axis=1,
-            )).float().to(network.cls_token.device)
+            target = (
+                torch.from_numpy(
+                    np.stack(
+                        [proxy.forward(column) for proxy, column in zip(proxies, values.T, strict=True)],
+                        axis=1,
+                    )
+                )
+                .float()
+                .to(network.cls_token.device)
+            )
             error = network(*_tensors(network, parent.normalization, rates, known)) - target.nan_to_num(0)
             labelled = target.isfinite()
             loss = (error.square() * labelled).sum() / labelled.sum().clamp(min=1)
@@ -117,7 +143,10 @@ def _train(
 
 
 def _tensors(
-    network: Quantifier, normalization: Normalization, rates: NDArray[Any], known: NDArray[np.float32],
+    network: Quantifier,
+    normalization: Normalization,
+    rates: NDArray[Any],
+    known: NDArray[np.float32],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Normalised rates, the mask of measured bins and the settings, where the network is."""
     device = network.cls_token.device

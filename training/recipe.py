@@ -235,7 +235,7 @@ def _parse(table: Mapping[str, Any], kind: type[T], where: Where, prefix: str) -
             raise RecipeError(where, f"unknown field {prefix}{name}", f"Did you mean {prefix}{near}")
     try:
         return kind(**{name: _value(value, hints[name], where, prefix + name) for name, value in table.items()})
-    except TypeError as error:     # a field without default is missing
+    except TypeError as error:  # a field without default is missing
         raise RecipeError(where, str(error).partition(" ")[2], "Add it") from error
 
 
@@ -249,7 +249,7 @@ def _value(value: Any, hint: Any, where: Where, name: str) -> Any:
     if wanted is list and isinstance(value, list | tuple):
         member = get_args(hint)[0]
         return tuple(_value(one, member, where, f"{name}[{place}]") for place, one in enumerate(value))
-    if type(value) is not wanted:     # exactly: True is an int to Python, not to a reader
+    if type(value) is not wanted:  # exactly: True is an int to Python, not to a reader
         raise RecipeError(where, f"{name} is {value!r}", f"Give {_WANTED.get(wanted, 'a table')}")
     return value
 

@@ -33,7 +33,10 @@ class Filled(NamedTuple):
 
 
 def errors(
-    network: SpectrumMAE, normalization: Normalization, spectra: xr.Dataset, mask_ratio: float,
+    network: SpectrumMAE,
+    normalization: Normalization,
+    spectra: xr.Dataset,
+    mask_ratio: float,
 ) -> dict[str, dict[str, Any]]:
     """Mean squared error of hidden patches (normalised units) of each ``site/expedition`` in `spectra`, and its cores.
 
@@ -49,13 +52,18 @@ def errors(
             patches = int(filled.masked_BP.sum())
             squares, hidden = squares + float(filled.loss) * patches, hidden + patches
         found[expedition] = {
-            "loss": squares / max(hidden, 1), "spectra": len(rows), "cores": sorted(set(units[rows].tolist())),
+            "loss": squares / max(hidden, 1),
+            "spectra": len(rows),
+            "cores": sorted(set(units[rows].tolist())),
         }
     return found
 
 
 def fill(
-    network: SpectrumMAE, normalization: Normalization, spectra: xr.Dataset, mask_ratio: float,
+    network: SpectrumMAE,
+    normalization: Normalization,
+    spectra: xr.Dataset,
+    mask_ratio: float,
 ) -> Iterator[Filled]:
     """Hide and predict patches of `spectra` in order, batch by batch; leaves the network in evaluation mode."""
     network.eval()

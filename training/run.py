@@ -45,7 +45,11 @@ def parent_of(recipe: Recipe) -> tuple[bundle.Bundle | None, str]:
 
 
 def finish(
-    folder: Path, program: str, recipe: Recipe, model: bundle.Bundle, metrics: Mapping[str, Any],
+    folder: Path,
+    program: str,
+    recipe: Recipe,
+    model: bundle.Bundle,
+    metrics: Mapping[str, Any],
     curves: Mapping[str, Sequence[float] | float],
 ) -> None:
     """Write the bundle and ``metrics.json``, and log the run to MLflow with `curves` as its metrics."""

@@ -25,8 +25,10 @@ def score(measured: Floats, predicted: Floats) -> dict[str, float]:
     spread = float(np.square(truth - truth.mean()).sum())
     return {
         "r2": 1 - float(np.square(error).sum()) / spread if spread > 0 else math.nan,
-        "rmse": float(np.sqrt(np.square(error).mean())), "mae": float(np.abs(error).mean()),
-        "bias": float(error.mean()), "n": int(truth.size),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "mae": float(np.abs(error).mean()),
+        "bias": float(error.mean()),
+        "n": int(truth.size),
     }
 
 
@@ -35,7 +37,8 @@ def by_unit(measured: Floats, predicted: Floats, units: NDArray[np.str_]) -> dic
     known = np.isfinite(measured)
     names = sorted(set(units[known].tolist()))
     return score(measured, predicted) | {
-        "cores": names, "by_core": {name: score(measured[units == name], predicted[units == name]) for name in names},
+        "cores": names,
+        "by_core": {name: score(measured[units == name], predicted[units == name]) for name in names},
     }
 
 

@@ -29,11 +29,11 @@ from corebank.contribution.metadata import is_slug, slugged
 from corebank.errors import BankError, BankNotFoundError
 from corebank.schema import EnergyGrid
 
-os.environ.setdefault("ICECHUNK_LOG", "error")      # icechunk logs to stdout otherwise, into people's --json
+os.environ.setdefault("ICECHUNK_LOG", "error")  # icechunk logs to stdout otherwise, into people's --json
 
-import icechunk  # noqa: E402 - after the line above, which it reads when imported
+import icechunk
 
-from corebank.bank import adding, layout, listing  # noqa: E402
+from corebank.bank import adding, layout, listing
 
 SCHEMA_VERSION = 1
 """Version of the layout; written into every bank."""
@@ -76,17 +76,30 @@ def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Ba
     """Make an empty bank for `site` at a local path; raises `BankError` when something is there, or `site` is no slug."""
     folder = _local(path)
     if not is_slug(site):
-        raise BankError(folder, f"{site!r} is no name for a site", f"Use small letters, digits and hyphens, such as {slugged(site) or 'my-lab'}")
-    making = folder / f".{_REPOSITORY}"       # renamed when it is whole, so that a killed process leaves nothing half made
+        raise BankError(
+            folder,
+            f"{site!r} is no name for a site",
+            f"Use small letters, digits and hyphens, such as {slugged(site) or 'my-lab'}",
+        )
+    making = folder / f".{_REPOSITORY}"  # renamed when it is whole, so that a killed process leaves nothing half made
     if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {making}):
-        raise BankError(folder, "is there already and not empty", "Choose a new folder, or add to the bank that is there")
+        raise BankError(
+            folder, "is there already and not empty", "Choose a new folder, or add to the bank that is there"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(making, ignore_errors=True)
     repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(making)))
     session = repository.writable_session("main")
-    layout.describe(session.store, "", {
-        "site": site, "energy_grid": (grid or EnergyGrid()).to_json(), "schema_version": SCHEMA_VERSION, "written_by": f"corebank {__version__}",
-    })
+    layout.describe(
+        session.store,
+        "",
+        {
+            "site": site,
+            "energy_grid": (grid or EnergyGrid()).to_json(),
+            "schema_version": SCHEMA_VERSION,
+            "written_by": f"corebank {__version__}",
+        },
+    )
     session.commit(f"a new bank for {site}")
     making.rename(folder / _REPOSITORY)
     bank = open_bank(folder)
@@ -103,10 +116,14 @@ def open_bank(path: str | Path, at: str = "main") -> Bank:
     try:
         repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(folder / _REPOSITORY)))
     except icechunk.IcechunkError as error:
-        raise BankNotFoundError(folder, "there is no bank", f"Make one with: corebank init {folder} --site NAME") from error
+        raise BankNotFoundError(
+            folder, "there is no bank", f"Make one with: corebank init {folder} --site NAME"
+        ) from error
     bank = Bank(folder, repository, _snapshot(folder, repository, at))
     if bank.about["schema_version"] > SCHEMA_VERSION:
-        raise BankError(folder, f"was written by {bank.about['written_by']}, with a newer layout", "Install a newer corebank")
+        raise BankError(
+            folder, f"was written by {bank.about['written_by']}, with a newer layout", "Install a newer corebank"
+        )
     return bank
 
 
@@ -121,8 +138,10 @@ class Bank:
     def _store(self) -> Any:
         store = self._repository.readonly_session(snapshot_id=self.snapshot).store
         about = layout.attributes(store)
-        if about["schema_version"] > SCHEMA_VERSION:     # here, so that nothing of such a bank is read
-            raise BankError(self.path, f"was written by {about['written_by']}, with a newer layout", "Install a newer corebank")
+        if about["schema_version"] > SCHEMA_VERSION:  # here, so that nothing of such a bank is read
+            raise BankError(
+                self.path, f"was written by {about['written_by']}, with a newer layout", "Install a newer corebank"
+            )
         return store
 
     @cached_property
@@ -168,7 +187,9 @@ class Bank:
         if level not in ("intensity", "counts"):
             raise BankError(self.path, f"level is {level!r}", "Ask for intensity or counts")
         if run not in (known := self.runs(expedition)):
-            raise BankNotFoundError(f"{self.path}, {expedition}", f"there is no run {run!r}", f"Its runs are {', '.join(known)}")
+            raise BankNotFoundError(
+                f"{self.path}, {expedition}", f"there is no run {run!r}", f"Its runs are {', '.join(known)}"
+            )
         whole = layout.open_run(self._store, f"{expedition}/{run}")
         return whole.drop_vars("counts") if level == "intensity" else whole.drop_vars(["intensity", "energy"])
 
@@ -178,23 +199,41 @@ class Bank:
         Attributes: ``site``, ``bank`` and ``snapshot`` (what was read) and ``grid``. Counts can be read of several runs
         together only where their detectors have the same number of channels; `BankError` otherwise.
         """
-        parts = [with_provenance(self.run(expedition, name, level), self.site, expedition, name) for name in ([run] if run else self.runs(expedition))]
+        parts = [
+            with_provenance(self.run(expedition, name, level), self.site, expedition, name)
+            for name in ([run] if run else self.runs(expedition))
+        ]
         if level == "counts" and len({part.sizes["channel"] for part in parts}) > 1:
-            raise BankError(f"{self.path}, {expedition}", "its runs have different numbers of channels", f"Name one run: {', '.join(self.runs(expedition))}")
-        whole = parts[0] if len(parts) == 1 else xr.concat(parts, dim="spectrum", combine_attrs="drop_conflicts", join="exact", coords="minimal", compat="override")
+            raise BankError(
+                f"{self.path}, {expedition}",
+                "its runs have different numbers of channels",
+                f"Name one run: {', '.join(self.runs(expedition))}",
+            )
+        whole = (
+            parts[0]
+            if len(parts) == 1
+            else xr.concat(
+                parts, dim="spectrum", combine_attrs="drop_conflicts", join="exact", coords="minimal", compat="override"
+            )
+        )
         return whole.assign_attrs(site=self.site, bank=str(self.path), snapshot=self.snapshot, grid=self.grid.to_json())
 
     def measurements(self, expedition: str) -> pd.DataFrame:
         """Laboratory values of an expedition, columns as in `corebank.contribution.laboratory.COLUMNS`."""
         if not self.attributes(expedition)["measurements"]:
-            raise BankNotFoundError(f"{self.path}, {expedition}", "has no laboratory values", "Bring some in with [[measurements]] in a contribution.toml")
+            raise BankNotFoundError(
+                f"{self.path}, {expedition}",
+                "has no laboratory values",
+                "Bring some in with [[measurements]] in a contribution.toml",
+            )
         return layout.read_measurements(self._store, f"{expedition}/{adding.MEASUREMENTS}")
 
     def log(self) -> list[Commit]:
         """Every commit up to this snapshot, newest first."""
         return [
             Commit(entry.id, entry.written_at, entry.message, dict(entry.metadata))
-            for entry in self._repository.ancestry(snapshot_id=self.snapshot) if not entry.metadata.get("__root")
+            for entry in self._repository.ancestry(snapshot_id=self.snapshot)
+            if not entry.metadata.get("__root")
         ]
 
     def tag(self, name: str) -> None:
@@ -204,7 +243,9 @@ class Bank:
         try:
             self._repository.create_tag(name, self.snapshot)
         except icechunk.IcechunkError as error:
-            raise BankError(self.path, f"there is, or was, a release {name!r}", "Choose a new name; releases are never moved") from error
+            raise BankError(
+                self.path, f"there is, or was, a release {name!r}", "Choose a new name; releases are never moved"
+            ) from error
 
     def add(self, contribution: Contribution) -> Added:
         """Bring a checked contribution in, as one commit on ``main``.
@@ -215,20 +256,39 @@ class Bank:
         """
         metadata = contribution.metadata
         if metadata.expedition.site != self.site:
-            raise BankError(self.path, f"belongs to {self.site}, the contribution to {metadata.expedition.site}", "Correct site in contribution.toml, or choose that site's bank")
-        for name, reserved in ((metadata.expedition.name, adding.CONTRIBUTIONS), *((run, adding.MEASUREMENTS) for run in contribution.runs)):
+            raise BankError(
+                self.path,
+                f"belongs to {self.site}, the contribution to {metadata.expedition.site}",
+                "Correct site in contribution.toml, or choose that site's bank",
+            )
+        for name, reserved in (
+            (metadata.expedition.name, adding.CONTRIBUTIONS),
+            *((run, adding.MEASUREMENTS) for run in contribution.runs),
+        ):
             if name == reserved:
-                raise BankError(self.path, f"nothing can be called {reserved}, which the bank uses itself", "Choose another name in contribution.toml")
+                raise BankError(
+                    self.path,
+                    f"nothing can be called {reserved}, which the bank uses itself",
+                    "Choose another name in contribution.toml",
+                )
         with self._writing():
             head = open_bank(self.path)
             runs, already = adding.new_runs(head, contribution)
             measurements = adding.new_measurements(head, contribution)
             snapshot = head.snapshot
             if runs or len(measurements):
-                snapshot = adding.write(head._repository.writable_session("main"), head, contribution, runs, measurements)
+                snapshot = adding.write(
+                    head._repository.writable_session("main"), head, contribution, runs, measurements
+                )
             self._become(snapshot)
             self.write_catalog()
-        return Added(snapshot, adding.identifier(contribution), {name: run.sizes["spectrum"] for name, run in runs.items()}, len(measurements), already)
+        return Added(
+            snapshot,
+            adding.identifier(contribution),
+            {name: run.sizes["spectrum"] for name, run in runs.items()},
+            len(measurements),
+            already,
+        )
 
     def write_catalog(self) -> None:
         """Write ``catalog.yaml`` beside the repository: one entry per expedition, and one for its measurements."""
@@ -260,7 +320,9 @@ class Bank:
 
 def _local(path: str | Path) -> Path:
     if "://" in str(path):
-        raise BankError(str(path), "is not a local path", "Copy the bank to a local folder; remote banks are not read yet")
+        raise BankError(
+            str(path), "is not a local path", "Copy the bank to a local folder; remote banks are not read yet"
+        )
     return Path(path).absolute()
 
 
@@ -273,5 +335,9 @@ def _snapshot(folder: Path, repository: icechunk.Repository, at: str) -> str:
         repository.readonly_session(snapshot_id=at)
     except (icechunk.IcechunkError, ValueError) as error:
         known = ", ".join([*sorted(branches), *sorted(releases)])
-        raise BankNotFoundError(folder, f"there is no snapshot, release or branch {at!r}", f"Known are {known}; corebank log lists the snapshots") from error
+        raise BankNotFoundError(
+            folder,
+            f"there is no snapshot, release or branch {at!r}",
+            f"Known are {known}; corebank log lists the snapshots",
+        ) from error
     return at

@@ -36,7 +36,9 @@ def new_runs(bank: Bank, contribution: Contribution) -> tuple[dict[str, xr.Datas
     """
     expedition = contribution.metadata.expedition.name
     held = bank.runs(expedition) if expedition in bank.expeditions() else {}
-    hashes = {name: set(bank.run(expedition, name)["source_sha256"].values) for name in held}   # one column per run is read
+    hashes = {
+        name: set(bank.run(expedition, name)["source_sha256"].values) for name in held
+    }  # one column per run is read
     new, already = {}, {}
     for name, run in contribution.runs.items():
         ours = set(run["source_sha256"].values)
@@ -46,7 +48,8 @@ def new_runs(bank: Bank, contribution: Contribution) -> tuple[dict[str, xr.Datas
         elif elsewhere is not None or name in held:
             other = elsewhere or name
             raise BankError(
-                f"{bank.path}, {expedition}/{other}", f"shares {len(ours & hashes[other])} of {len(ours)} spectra with run {name}",
+                f"{bank.path}, {expedition}/{other}",
+                f"shares {len(ours & hashes[other])} of {len(ours)} spectra with run {name}",
                 "Give the scan a run name of its own, and leave out the spectra that are in the bank",
             )
         else:
@@ -72,35 +75,64 @@ def identifier(contribution: Contribution) -> str:
     return digest.hexdigest()[:16]
 
 
-def write(session: Any, bank: Bank, contribution: Contribution, runs: dict[str, xr.Dataset], measurements: pd.DataFrame) -> str:
+def write(
+    session: Any, bank: Bank, contribution: Contribution, runs: dict[str, xr.Dataset], measurements: pd.DataFrame
+) -> str:
     """Write `runs` and `measurements` into a writable Icechunk session on the head that `bank` shows, and commit.
 
     Returns the snapshot.
     """
-    metadata, expedition, name_of = contribution.metadata, contribution.metadata.expedition.name, identifier(contribution)
+    metadata, expedition, name_of = (
+        contribution.metadata,
+        contribution.metadata.expedition.name,
+        identifier(contribution),
+    )
     before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
     cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
     sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
-    layout.describe(session.store, expedition, {
-        **asdict(metadata.expedition), "cores": list(cores.values()), "runs": {**before.get("runs", {}), **sizes},
-        "measurements": before.get("measurements", 0) + len(measurements),
-    })
+    layout.describe(
+        session.store,
+        expedition,
+        {
+            **asdict(metadata.expedition),
+            "cores": list(cores.values()),
+            "runs": {**before.get("runs", {}), **sizes},
+            "measurements": before.get("measurements", 0) + len(measurements),
+        },
+    )
     for name, run in runs.items():
         on_grid = calibrate.intensity(run, bank.grid, name)
         whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
         whole["contribution"] = whole["contribution"].copy(data=np.full(sizes[name], name_of, dtype=object))
-        layout.write_run(session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION))
+        layout.write_run(
+            session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
+        )
     if len(measurements):
-        layout.append_measurements(session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements")))
-    layout.describe(session.store, f"{CONTRIBUTIONS}/{name_of}", {
-        "expedition": expedition, "toml": metadata.text, "report": json.loads(contribution.report.to_json()), "written_by": f"corebank {__version__}",
-    })
-    return str(session.commit(
-        f"add {expedition}: {sum(sizes.values())} spectra in {len(runs)} runs, {len(measurements)} measurements",
-        metadata={
-            "contribution": name_of, "expedition": expedition, "runs": sorted(runs), "spectra": sum(sizes.values()), "measurements": len(measurements),
+        layout.append_measurements(
+            session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements"))
+        )
+    layout.describe(
+        session.store,
+        f"{CONTRIBUTIONS}/{name_of}",
+        {
+            "expedition": expedition,
+            "toml": metadata.text,
+            "report": json.loads(contribution.report.to_json()),
+            "written_by": f"corebank {__version__}",
         },
-    ))
+    )
+    return str(
+        session.commit(
+            f"add {expedition}: {sum(sizes.values())} spectra in {len(runs)} runs, {len(measurements)} measurements",
+            metadata={
+                "contribution": name_of,
+                "expedition": expedition,
+                "runs": sorted(runs),
+                "spectra": sum(sizes.values()),
+                "measurements": len(measurements),
+            },
+        )
+    )
 
 
 def _said(table: pd.DataFrame) -> list[tuple[Any, ...]]:

@@ -50,10 +50,18 @@ def write_run(store: Any, group: str, run: xr.Dataset) -> None:
         if array.ndim == 2:
             chunk = min(CHUNK, rows)
             shard = chunk * -(-min(SHARD, rows) // chunk)
-            encoding[str(name)] = {"chunks": (chunk, array.shape[1]), "shards": (shard, array.shape[1]), "compressors": [_blosc()]}
+            encoding[str(name)] = {
+                "chunks": (chunk, array.shape[1]),
+                "shards": (shard, array.shape[1]),
+                "compressors": [_blosc()],
+            }
         elif array.dims == ("spectrum",):
             encoding[str(name)] = {"chunks": (min(SHARD, rows),)}
-    encoding["scanned_at"] |= {"units": "seconds since 1970-01-01", "dtype": "int64", "_FillValue": np.iinfo(np.int64).min}
+    encoding["scanned_at"] |= {
+        "units": "seconds since 1970-01-01",
+        "dtype": "int64",
+        "_FillValue": np.iinfo(np.int64).min,
+    }
     run.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
 
 
@@ -61,25 +69,39 @@ def open_run(store: Any, group: str) -> xr.Dataset:
     """A run as `write_run` wrote it, lazy: every array but ``energy`` is a dask array of the chunks in the store."""
     run = xr.open_zarr(store, group=group, consolidated=False, chunks={})
     ordered = run[["counts", "intensity", *schema.SPECTRUM]]
-    plain: xr.Dataset = ordered.assign({name: run[name].astype(object) for name, variable in schema.SPECTRUM.items() if variable.dtype == "str"})
+    plain: xr.Dataset = ordered.assign(
+        {name: run[name].astype(object) for name, variable in schema.SPECTRUM.items() if variable.dtype == "str"}
+    )
     return plain
 
 
 def append_measurements(store: Any, group: str, table: pd.DataFrame, *, exists: bool) -> None:
     """Add rows of the measurements table to its group, which is made when it does not exist."""
-    rows = xr.Dataset({
-        name: ("measurement", table[name].to_numpy(np.float64 if name in NUMBERS else object), {"long_name": about}) for name, about in COLUMNS.items()
-    })
+    rows = xr.Dataset(
+        {
+            name: ("measurement", table[name].to_numpy(np.float64 if name in NUMBERS else object), {"long_name": about})
+            for name, about in COLUMNS.items()
+        }
+    )
     if exists:
         rows.to_zarr(store, group=group, mode="a", append_dim="measurement", consolidated=False, zarr_format=3)
     else:
-        rows.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding={name: {"chunks": (SHARD,)} for name in rows})
+        rows.to_zarr(
+            store,
+            group=group,
+            mode="w-",
+            consolidated=False,
+            zarr_format=3,
+            encoding={name: {"chunks": (SHARD,)} for name in rows},
+        )
 
 
 def read_measurements(store: Any, group: str) -> pd.DataFrame:
     """The measurements table of an expedition, columns as in `corebank.contribution.laboratory.COLUMNS`."""
     rows = xr.open_zarr(store, group=group, consolidated=False, chunks=None).load()
-    return pd.DataFrame({name: rows[name].to_numpy() if name in NUMBERS else rows[name].to_numpy().astype(object) for name in COLUMNS})
+    return pd.DataFrame(
+        {name: rows[name].to_numpy() if name in NUMBERS else rows[name].to_numpy().astype(object) for name in COLUMNS}
+    )
 
 
 def _blosc() -> BloscCodec:

@@ -47,8 +47,18 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
             "description": attributes.get("title", name),
             "args": {"bank": bank, "expedition": name, "run": "{{ run }}", "level": "{{ level }}", "at": "{{ at }}"},
             "parameters": {
-                "run": {"description": "one run, or empty for all of them", "type": "str", "default": "", "allowed": ["", *attributes.get("runs", {})]},
-                "level": {"description": "intensity on the common grid, or counts by detector channel", "type": "str", "default": "intensity", "allowed": ["intensity", "counts"]},
+                "run": {
+                    "description": "one run, or empty for all of them",
+                    "type": "str",
+                    "default": "",
+                    "allowed": ["", *attributes.get("runs", {})],
+                },
+                "level": {
+                    "description": "intensity on the common grid, or counts by detector channel",
+                    "type": "str",
+                    "default": "intensity",
+                    "allowed": ["intensity", "counts"],
+                },
                 "at": _AT,
             },
             "metadata": {**about, "site": site},
@@ -59,11 +69,13 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
                 "description": f"laboratory values of {attributes.get('title', name)}",
                 "args": {"bank": bank, "expedition": name, "at": "{{ at }}"},
                 "parameters": {"at": _AT},
-                "metadata": {key: about[key] for key in ("licence", "doi", "citation", "measurements") if key in about} | {"site": site},
+                "metadata": {key: about[key] for key in ("licence", "doi", "citation", "measurements") if key in about}
+                | {"site": site},
             }
     document = {"metadata": {"version": 1, "site": site}, "sources": sources}
-    return "# Written by corebank from the bank itself; changes made here are lost with the next contribution.\n" + yaml.dump(
-        document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120
+    return (
+        "# Written by corebank from the bank itself; changes made here are lost with the next contribution.\n"
+        + yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
     )
 
 

@@ -45,10 +45,14 @@ class Report:
 
     def to_json(self) -> str:
         """The report as one JSON document."""
-        return json.dumps({**asdict(self), "files_found": self.files_used + len(self.set_aside), "refused": self.refused}, indent=2)
+        return json.dumps(
+            {**asdict(self), "files_found": self.files_used + len(self.set_aside), "refused": self.refused}, indent=2
+        )
 
     def __str__(self) -> str:
-        lines = [f"{self.folder}: {self.files_used + len(self.set_aside)} files found, {self.files_used} used, {len(self.set_aside)} set aside"]
+        lines = [
+            f"{self.folder}: {self.files_used + len(self.set_aside)} files found, {self.files_used} used, {len(self.set_aside)} set aside"
+        ]
         lines += [f"  {run}: {count} spectra" for run, count in self.runs.items()]
         lines += [f"  {self.measurements} measurements"] if self.measurements else []
         lines += [f"  {finding.severity}: {finding.where}: {finding.found}" for finding in self.findings]
@@ -97,18 +101,44 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     except CorebankError as error:
         findings.append(Finding("refused", str(error.where), f"{error.found}. {error.fix}"))
     for where, texts in no_numbers.items():
-        findings.append(Finding("info", where, "no number in " + ", ".join(f"{count} cells ({text})" for text, count in texts.most_common())))
+        findings.append(
+            Finding(
+                "info",
+                where,
+                "no number in " + ", ".join(f"{count} cells ({text})" for text, count in texts.most_common()),
+            )
+        )
     listed = {section.folder for section in words.sections}
     for scan in scans:
         if scan.folder not in listed:
-            findings.append(Finding("info", scan.folder, f"{len(scan.spectra)} spectra that contribution.toml does not list stay out"))
-            set_aside.update({file.name: "its folder is not listed in contribution.toml" for file in [*scan.spectra, *scan.companions]})
+            findings.append(
+                Finding(
+                    "info", scan.folder, f"{len(scan.spectra)} spectra that contribution.toml does not list stay out"
+                )
+            )
+            set_aside.update(
+                {
+                    file.name: "its folder is not listed in contribution.toml"
+                    for file in [*scan.spectra, *scan.companions]
+                }
+            )
     runs = placing.linked(runs)
     findings += placing.findings_of(runs)
-    set_aside = {name: why for name, why in set_aside.items() if name not in tables and PurePosixPath(name).name != metadata.FILE_NAME}
-    used = {file.name for scan in scans if scan.folder in listed for file in [*scan.spectra, *scan.companions]} | set(tables)
+    set_aside = {
+        name: why
+        for name, why in set_aside.items()
+        if name not in tables and PurePosixPath(name).name != metadata.FILE_NAME
+    }
+    used = {file.name for scan in scans if scan.folder in listed for file in [*scan.spectra, *scan.companions]} | set(
+        tables
+    )
     report = Report(
-        str(folder), tuple(findings), len(used), set_aside, {name: run.sizes["spectrum"] for name, run in runs.items()}, len(values)
+        str(folder),
+        tuple(findings),
+        len(used),
+        set_aside,
+        {name: run.sizes["spectrum"] for name, run in runs.items()},
+        len(values),
     )
     return report, None if report.refused else Contribution(words, runs, values, report)
 
@@ -117,7 +147,9 @@ def checked(folder: Path, toml: Path | None = None) -> Contribution:
     """As `check`, but raises `ContributionError` with every reason when the folder cannot go in."""
     report, contribution = check(folder, toml)
     if contribution is None:
-        reasons = "; ".join(f"{finding.where}: {finding.found}" for finding in report.findings if finding.severity == "refused")
+        reasons = "; ".join(
+            f"{finding.where}: {finding.found}" for finding in report.findings if finding.severity == "refused"
+        )
         raise ContributionError(folder, reasons, "Mend this and run corebank check again")
     return contribution
 
@@ -138,24 +170,50 @@ def spectra(folder: Path, grid: EnergyGrid) -> xr.Dataset:
     scans, _ = readers.scans(folder)
     words = _said_of(folder) or (_implied(folder, scans) if scans else None)
     if words is None:
-        raise ContributionError(folder, "holds no spectrum of a scanner that corebank knows", "Give the folder with the raw .spe files or their zip")
+        raise ContributionError(
+            folder,
+            "holds no spectrum of a scanner that corebank knows",
+            "Give the folder with the raw .spe files or their zip",
+        )
     findings: list[Finding] = []
     runs = placing.runs(words, scans, findings)
     if refused := [finding for finding in findings if finding.severity == "refused"]:
-        raise ContributionError(folder, "; ".join(f"{finding.where}: {finding.found}" for finding in refused), "Mend this and try again")
-    return xr.concat(
-        [with_provenance(calibrate.intensity(run, grid, name), words.expedition.site, words.expedition.name, name) for name, run in runs.items()],
-        dim="spectrum", combine_attrs="override", join="exact", coords="minimal", compat="override",
-    ).drop_attrs(deep=False).assign_attrs(grid=grid.to_json())
+        raise ContributionError(
+            folder, "; ".join(f"{finding.where}: {finding.found}" for finding in refused), "Mend this and try again"
+        )
+    return (
+        xr.concat(
+            [
+                with_provenance(
+                    calibrate.intensity(run, grid, name), words.expedition.site, words.expedition.name, name
+                )
+                for name, run in runs.items()
+            ],
+            dim="spectrum",
+            combine_attrs="override",
+            join="exact",
+            coords="minimal",
+            compat="override",
+        )
+        .drop_attrs(deep=False)
+        .assign_attrs(grid=grid.to_json())
+    )
 
 
 def with_provenance(run: xr.Dataset, site: str, expedition: str, name: str) -> xr.Dataset:
     """`run` with the columns of `corebank.schema.PROVENANCE`, so that runs of several machines can be read together."""
-    said = {"site": site, "expedition": expedition, "run": name, **{key: run.attrs[key] for key in ("scanner", "head", "anode", "filter")}}
-    return run.assign({
-        key: ("spectrum", np.full(run.sizes["spectrum"], said[key], dtype=object), {"long_name": about})
-        for key, about in schema.PROVENANCE.items()
-    })
+    said = {
+        "site": site,
+        "expedition": expedition,
+        "run": name,
+        **{key: run.attrs[key] for key in ("scanner", "head", "anode", "filter")},
+    }
+    return run.assign(
+        {
+            key: ("spectrum", np.full(run.sizes["spectrum"], said[key], dtype=object), {"long_name": about})
+            for key, about in schema.PROVENANCE.items()
+        }
+    )
 
 
 def measurements(folder: Path) -> pd.DataFrame:
@@ -178,7 +236,8 @@ def _said_of(folder: Path) -> Metadata | None:
         words, inside = metadata.read(root / metadata.FILE_NAME), folder.absolute().relative_to(root).as_posix()
         sections = [
             replace(section, folder=PurePosixPath(section.folder).relative_to(inside).as_posix())
-            for section in words.sections if PurePosixPath(section.folder).is_relative_to(inside)
+            for section in words.sections
+            if PurePosixPath(section.folder).is_relative_to(inside)
         ]
         return replace(words, sections=tuple(sections)) if sections else None
     return None
@@ -193,7 +252,13 @@ def _tables(words: Metadata, folder: Path) -> dict[str, File]:
 def _implied(folder: Path, scans: Sequence[Scan]) -> Metadata:
     name = metadata.slugged(folder.resolve().name) or "folder"
     sections = tuple(
-        Section(core=folder.resolve().name, folder=scan.folder, name=PurePosixPath(scan.folder).name or folder.resolve().name, top=0.0, run=str(PurePosixPath(folder.resolve().name, scan.folder)))
+        Section(
+            core=folder.resolve().name,
+            folder=scan.folder,
+            name=PurePosixPath(scan.folder).name or folder.resolve().name,
+            top=0.0,
+            run=str(PurePosixPath(folder.resolve().name, scan.folder)),
+        )
         for scan in scans
     )
     expedition = Expedition(name=name, title="", site="", steward="", licence="")

@@ -56,8 +56,13 @@ def model() -> pa.DataFrameSchema:
         "value": pa.Column(float, pa.Check(lambda values: np.isfinite(values), name="finite")),
         "uncertainty": pa.Column(float, pa.Check.ge(0), nullable=True),
     }
-    below = pa.Check(lambda table: table["depth_bottom"] >= table["depth_top"], name="depth_bottom is not above depth_top")
-    share = pa.Check(lambda table: (table["unit"] != "wt%") | table["value"].between(-10, 110), name="a value in wt% lies within -10 and 110")
+    below = pa.Check(
+        lambda table: table["depth_bottom"] >= table["depth_top"], name="depth_bottom is not above depth_top"
+    )
+    share = pa.Check(
+        lambda table: (table["unit"] != "wt%") | table["value"].between(-10, 110),
+        name="a value in wt% lies within -10 and 110",
+    )
     return pa.DataFrameSchema({**named, **text, **numbers}, checks=[below, share], strict=True)
 
 
@@ -81,7 +86,11 @@ def measurements(metadata: Metadata, files: Mapping[str, File]) -> tuple[pd.Data
     parts, no_numbers = [], {}
     for laboratory in metadata.measurements:
         if laboratory.file not in files:
-            raise ContributionError(laboratory.file, "is named under [[measurements]] and not in the folder", "Copy it there, or correct its name")
+            raise ContributionError(
+                laboratory.file,
+                "is named under [[measurements]] and not in the folder",
+                "Copy it there, or correct its name",
+            )
         table, texts = _read(laboratory, files[laboratory.file], metadata)
         parts.append(table)
         no_numbers.update(texts)
@@ -92,13 +101,31 @@ def _read(laboratory: Laboratory, file: File, metadata: Metadata) -> tuple[pd.Da
     try:
         raw = pd.read_csv(io.BytesIO(file.content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, UnicodeDecodeError) as error:
-        raise ContributionError(file.name, f"is not a readable CSV table ({error})", "Save it as CSV in UTF-8, one header line on top") from error
-    if not isinstance(raw.index, pd.RangeIndex):      # pandas takes a surplus first cell for a row's name, and shifts the rest
-        raise ContributionError(file.name, "has lines of more cells than its header line", "Take out the surplus commas, or name the columns")
-    raw = raw.fillna("")                              # cells of lines that end early
-    wanted = [laboratory.core, laboratory.section, *(pair[0] for pair in (laboratory.position, laboratory.depth, laboratory.top, laboratory.bottom) if pair)]
-    if missing := [name for name in [*filter(None, wanted), *(name for name, _ in laboratory.columns.values())] if name not in raw]:
-        raise ContributionError(file.name, f"has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, raw.columns))}", "Correct [[measurements]] in contribution.toml")
+        raise ContributionError(
+            file.name, f"is not a readable CSV table ({error})", "Save it as CSV in UTF-8, one header line on top"
+        ) from error
+    if not isinstance(
+        raw.index, pd.RangeIndex
+    ):  # pandas takes a surplus first cell for a row's name, and shifts the rest
+        raise ContributionError(
+            file.name,
+            "has lines of more cells than its header line",
+            "Take out the surplus commas, or name the columns",
+        )
+    raw = raw.fillna("")  # cells of lines that end early
+    wanted = [
+        laboratory.core,
+        laboratory.section,
+        *(pair[0] for pair in (laboratory.position, laboratory.depth, laboratory.top, laboratory.bottom) if pair),
+    ]
+    if missing := [
+        name for name in [*filter(None, wanted), *(name for name, _ in laboratory.columns.values())] if name not in raw
+    ]:
+        raise ContributionError(
+            file.name,
+            f"has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, raw.columns))}",
+            "Correct [[measurements]] in contribution.toml",
+        )
     core, section, top, bottom = _where(laboratory, raw, metadata, file.name)
     parts, no_numbers = [], {}
     for proxy, (name, unit) in laboratory.columns.items():
@@ -106,37 +133,67 @@ def _read(laboratory: Laboratory, file: File, metadata: Metadata) -> tuple[pd.Da
         is_number = np.isfinite(value)
         if texts := Counter(raw[name][~is_number].str.strip().replace("", "empty")):
             no_numbers[f"{file.name}: {name}"] = texts
-        parts.append(pd.DataFrame({
-            "core": core, "section": section, "depth_top": top, "depth_bottom": bottom, "proxy": proxy, "value": value, "unit": unit,
-            "uncertainty": np.nan, "method": laboratory.method, "laboratory": laboratory.laboratory, "source": file.name,
-        })[is_number])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "core": core,
+                    "section": section,
+                    "depth_top": top,
+                    "depth_bottom": bottom,
+                    "proxy": proxy,
+                    "value": value,
+                    "unit": unit,
+                    "uncertainty": np.nan,
+                    "method": laboratory.method,
+                    "laboratory": laboratory.laboratory,
+                    "source": file.name,
+                }
+            )[is_number]
+        )
     return _checked(pd.concat(parts, ignore_index=True), file.name), no_numbers
 
 
-def _where(laboratory: Laboratory, raw: pd.DataFrame, metadata: Metadata, file: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+def _where(
+    laboratory: Laboratory, raw: pd.DataFrame, metadata: Metadata, file: str
+) -> tuple[Any, Any, np.ndarray, np.ndarray]:
     """Core, section and composite interval [mm] of each row."""
     half = laboratory.thickness / 2
     if laboratory.section and laboratory.position:
         by_name: dict[str, Section] = {part.name: part for part in metadata.sections}
         names = raw[laboratory.section].str.strip()
         if strange := sorted(set(names) - set(by_name)):
-            raise ContributionError(file, f"names sections that contribution.toml does not: {', '.join(strange)}", f"Known are {', '.join(by_name)}")
+            raise ContributionError(
+                file,
+                f"names sections that contribution.toml does not: {', '.join(strange)}",
+                f"Known are {', '.join(by_name)}",
+            )
         place = _numbers(raw, laboratory.position, file)
-        top = np.array([by_name[name].top for name in names]) + np.array([by_name[name].stretch for name in names]) * place
+        top = (
+            np.array([by_name[name].top for name in names])
+            + np.array([by_name[name].stretch for name in names]) * place
+        )
         return [by_name[name].core for name in names], names.tolist(), top - half, top + half
     if laboratory.core:
         core = raw[laboratory.core].str.strip().tolist()
     elif len(metadata.cores) == 1:
         core = [metadata.cores[0].name] * len(raw)
     else:
-        raise ContributionError(file, f"does not say to which of {len(metadata.cores)} cores a row belongs", 'Name the column under [[measurements]], as in core = "core"')
+        raise ContributionError(
+            file,
+            f"does not say to which of {len(metadata.cores)} cores a row belongs",
+            'Name the column under [[measurements]], as in core = "core"',
+        )
     if strange := sorted(set(core) - {core.name for core in metadata.cores}):
-        raise ContributionError(file, f"names cores that contribution.toml does not: {', '.join(strange)}", f"Known are {', '.join(core.name for core in metadata.cores)}")
+        raise ContributionError(
+            file,
+            f"names cores that contribution.toml does not: {', '.join(strange)}",
+            f"Known are {', '.join(core.name for core in metadata.cores)}",
+        )
     section = [""] * len(raw)
     if laboratory.depth:
         middle = _numbers(raw, laboratory.depth, file)
         return core, section, middle - half, middle + half
-    assert laboratory.top is not None and laboratory.bottom is not None      # metadata allows no fourth way
+    assert laboratory.top is not None and laboratory.bottom is not None  # metadata allows no fourth way
     return core, section, _numbers(raw, laboratory.top, file), _numbers(raw, laboratory.bottom, file)
 
 
@@ -146,7 +203,11 @@ def _numbers(raw: pd.DataFrame, column: tuple[str, str], file: str) -> np.ndarra
     values = pd.to_numeric(raw[name], errors="coerce").to_numpy(np.float64)
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
-        raise ContributionError(f"{file}, line {row + 2}, column {name}", f"holds {raw[name].iloc[row]!r}, which is no depth", "Give the depth of that sample, or take its line out")
+        raise ContributionError(
+            f"{file}, line {row + 2}, column {name}",
+            f"holds {raw[name].iloc[row]!r}, which is no depth",
+            "Give the depth of that sample, or take its line out",
+        )
     return values * units.factor(unit, "mm", file)
 
 
@@ -157,5 +218,8 @@ def _checked(table: pd.DataFrame, file: str) -> pd.DataFrame:
         return model().validate(table, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases.drop_duplicates(["column", "check"]).head(6)
-        found = "; ".join(f"{case.column}: {case.check} fails, for example row {case.index}: {case.failure_case}" for case in cases.itertuples())
+        found = "; ".join(
+            f"{case.column}: {case.check} fails, for example row {case.index}: {case.failure_case}"
+            for case in cases.itertuples()
+        )
         raise ContributionError(file, found, "Correct these cells, or the units in contribution.toml") from error

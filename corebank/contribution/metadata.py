@@ -135,11 +135,17 @@ def read(path: Path) -> Metadata:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
     except FileNotFoundError as error:
-        raise ContributionError(path, "there is no such file", "Write one, or name it with --toml; docs/how-to/contribute.md shows one") from error
+        raise ContributionError(
+            path, "there is no such file", "Write one, or name it with --toml; docs/how-to/contribute.md shows one"
+        ) from error
     except OSError as error:
-        raise ContributionError(path, f"cannot be read ({error.strerror})", "Give the file itself, and check your permissions") from error
+        raise ContributionError(
+            path, f"cannot be read ({error.strerror})", "Give the file itself, and check your permissions"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ContributionError(path, f"is not valid TOML ({error})", "Correct that line; text goes between quotes") from error
+        raise ContributionError(
+            path, f"is not valid TOML ({error})", "Correct that line; text goes between quotes"
+        ) from error
     table = _Table(path, raw)
     metadata = _metadata(table, text)
     if table.problems:
@@ -219,7 +225,10 @@ class _Table:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.say(key, f"should be written as [[{key}]]")
             value = []
-        return [_Table(self.path, item, f"{self.name}.{key}[{number}]".strip("."), self.problems) for number, item in enumerate(value, 1)]
+        return [
+            _Table(self.path, item, f"{self.name}.{key}[{number}]".strip("."), self.problems)
+            for number, item in enumerate(value, 1)
+        ]
 
     def done(self) -> None:
         for key in sorted(self.raw.keys() - self._taken):
@@ -231,8 +240,10 @@ def _metadata(table: _Table, text: str) -> Metadata:
     cores, sections = [], []
     for entry in table.children("core"):
         core = Core(
-            name=entry.text("name", needed=True), latitude=entry.number("latitude", -90, 90),
-            longitude=entry.number("longitude", -180, 360), water_depth=entry.quantity("water_depth", "m"),
+            name=entry.text("name", needed=True),
+            latitude=entry.number("latitude", -90, 90),
+            longitude=entry.number("longitude", -180, 360),
+            water_depth=entry.quantity("water_depth", "m"),
         )
         cores.append(core)
         sections += [_section(part, core.name) for part in entry.children("section")]
@@ -240,11 +251,22 @@ def _metadata(table: _Table, text: str) -> Metadata:
     measurements = tuple(_laboratory(entry) for entry in table.children("measurements"))
     if not sections:
         table.say("core.section", "there is none, so there is nothing to bring in")
-    for what, values in (("run", [part.run for part in sections]), ("folder", [part.folder for part in sections]), ("core", [core.name for core in cores])):
+    for what, values in (
+        ("run", [part.run for part in sections]),
+        ("folder", [part.folder for part in sections]),
+        ("core", [core.name for core in cores]),
+    ):
         for twice in sorted({value for value in values if values.count(value) > 1}):
             table.say(what, f"{twice!r} stands {values.count(twice)} times; each needs its own")
     table.done()
-    return Metadata(expedition=expedition, scanner=scanner, cores=tuple(cores), sections=tuple(sections), measurements=measurements, text=text)
+    return Metadata(
+        expedition=expedition,
+        scanner=scanner,
+        cores=tuple(cores),
+        sections=tuple(sections),
+        measurements=measurements,
+        text=text,
+    )
 
 
 def _expedition(entry: _Table) -> Expedition:
@@ -255,9 +277,16 @@ def _expedition(entry: _Table) -> Expedition:
         except ValueError:
             entry.say("embargo_until", f"is {embargo!r}, should be a date such as 2027-06-30")
     expedition = Expedition(
-        name=entry.text("name", needed=True, slug=True), title=entry.text("title", needed=True), site=entry.text("site", needed=True, slug=True),
-        steward=entry.text("steward", needed=True), licence=entry.text("licence", needed=True), doi=entry.text("doi"), citation=entry.text("citation"),
-        region=entry.text("region"), embargo_until=embargo, synthetic=entry.flag("synthetic"),
+        name=entry.text("name", needed=True, slug=True),
+        title=entry.text("title", needed=True),
+        site=entry.text("site", needed=True, slug=True),
+        steward=entry.text("steward", needed=True),
+        licence=entry.text("licence", needed=True),
+        doi=entry.text("doi"),
+        citation=entry.text("citation"),
+        region=entry.text("region"),
+        embargo_until=embargo,
+        synthetic=entry.flag("synthetic"),
     )
     entry.done()
     return expedition
@@ -266,8 +295,13 @@ def _expedition(entry: _Table) -> Expedition:
 def _scanner(entry: _Table) -> Scanner:
     calibration = entry.child("calibration")
     scanner = Scanner(
-        kind=entry.text("kind"), model=entry.text("model"), head=entry.text("head"), anode=entry.text("anode"), filter=entry.text("filter"),
-        gain=calibration.quantity("gain", "keV"), offset=calibration.quantity("offset", "keV"),
+        kind=entry.text("kind"),
+        model=entry.text("model"),
+        head=entry.text("head"),
+        anode=entry.text("anode"),
+        filter=entry.text("filter"),
+        gain=calibration.quantity("gain", "keV"),
+        offset=calibration.quantity("offset", "keV"),
     )
     if (scanner.gain is None) != (scanner.offset is None):
         calibration.say("", "gain and offset go together")
@@ -283,20 +317,39 @@ def _section(entry: _Table, core: str) -> Section:
         entry.say("run", f"is missing, and none can be made of {name!r}")
     top, stretch = entry.quantity("top", "mm", needed=True), entry.number("stretch", 0.1, 10)
     entry.done()
-    return Section(core=core, folder=str(PurePosixPath(folder.strip("/"))), name=name, top=top or 0.0, stretch=1.0 if stretch is None else stretch, run=run)
+    return Section(
+        core=core,
+        folder=str(PurePosixPath(folder.strip("/"))),
+        name=name,
+        top=top or 0.0,
+        stretch=1.0 if stretch is None else stretch,
+        run=run,
+    )
 
 
 def _laboratory(entry: _Table) -> Laboratory:
     columns_table, thickness = entry.child("columns"), entry.quantity("thickness", "mm")
     columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
     laboratory = Laboratory(
-        file=entry.text("file", needed=True), columns=columns, core=entry.text("core"), section=entry.text("section"),
-        position=entry.column("position"), depth=entry.column("depth"), top=entry.column("top"), bottom=entry.column("bottom"),
-        thickness=10.0 if thickness is None else thickness, method=entry.text("method"), laboratory=entry.text("laboratory"),
+        file=entry.text("file", needed=True),
+        columns=columns,
+        core=entry.text("core"),
+        section=entry.text("section"),
+        position=entry.column("position"),
+        depth=entry.column("depth"),
+        top=entry.column("top"),
+        bottom=entry.column("bottom"),
+        thickness=10.0 if thickness is None else thickness,
+        method=entry.text("method"),
+        laboratory=entry.text("laboratory"),
     )
     if PurePosixPath(laboratory.file).is_absolute() or ".." in PurePosixPath(laboratory.file).parts:
         entry.say("file", f"is {laboratory.file!r}, should be a file inside the folder")
-    ways = [bool(laboratory.section and laboratory.position), bool(laboratory.depth), bool(laboratory.top and laboratory.bottom)]
+    ways = [
+        bool(laboratory.section and laboratory.position),
+        bool(laboratory.depth),
+        bool(laboratory.top and laboratory.bottom),
+    ]
     if sum(ways) != 1:
         entry.say("", "give depths in one way: top and bottom, or depth, or section and position")
     if not columns_table.raw:

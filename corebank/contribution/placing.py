@@ -34,8 +34,13 @@ def runs(words: Metadata, scans: Sequence[Scan], findings: list[Finding]) -> dic
     for section in words.sections:
         scan = by_folder.get(section.folder)
         if scan is None:
-            known = readers.positions(sorted(by_folder.keys() - {part.folder for part in words.sections})) or "none that is not listed"
-            findings.append(Finding("refused", section.folder, f"no spectra in this folder. Folders with spectra: {known}"))
+            known = (
+                readers.positions(sorted(by_folder.keys() - {part.folder for part in words.sections}))
+                or "none that is not listed"
+            )
+            findings.append(
+                Finding("refused", section.folder, f"no spectra in this folder. Folders with spectra: {known}")
+            )
             continue
         try:
             runs[section.run] = _placed(readers.read_scan(scan), section, words.scanner)
@@ -47,9 +52,17 @@ def runs(words: Metadata, scans: Sequence[Scan], findings: list[Finding]) -> dic
 def _placed(run: xr.Dataset, section: Section, scanner: Scanner) -> xr.Dataset:
     """`run` with its core, section and composite depth, the machine's words, a calibration and its flags."""
     if scanner.kind and scanner.kind != run.attrs["scanner"]:
-        raise ContributionError(section.folder, f"holds {run.attrs['scanner']} spectra, [scanner] kind says {scanner.kind}", "Correct the kind in contribution.toml")
+        raise ContributionError(
+            section.folder,
+            f"holds {run.attrs['scanner']} spectra, [scanner] kind says {scanner.kind}",
+            "Correct the kind in contribution.toml",
+        )
     if scanner.anode and run.attrs["anode"] and scanner.anode != run.attrs["anode"]:
-        raise ContributionError(section.folder, f"the files say anode {run.attrs['anode']}, [scanner] says {scanner.anode}", "Correct the anode in contribution.toml")
+        raise ContributionError(
+            section.folder,
+            f"the files say anode {run.attrs['anode']}, [scanner] says {scanner.anode}",
+            "Correct the anode in contribution.toml",
+        )
     count = run.sizes["spectrum"]
     columns: dict[str, object] = {
         "core": [section.core] * count,
@@ -75,12 +88,18 @@ def linked(runs: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     linked: dict[str, xr.Dataset] = {}
     seen: dict[tuple[object, ...], list[xr.Dataset]] = {}
     for name, run in runs.items():
-        key = (run["core"].values[0], run["section"].values[0], *(str(run.attrs[part]) for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")))
+        key = (
+            run["core"].values[0],
+            run["section"].values[0],
+            *(str(run.attrs[part]) for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")),
+        )
         position = run["section_position"].values
         repeats = run["replicate_of"].values.copy()
         for earlier in seen.get(key, []):
             near, distance = _nearest(earlier["section_position"].values, position)
-            step = float(np.median(np.diff(earlier["section_position"].values))) if earlier.sizes["spectrum"] > 1 else 1.0
+            step = (
+                float(np.median(np.diff(earlier["section_position"].values))) if earlier.sizes["spectrum"] > 1 else 1.0
+            )
             repeats = np.where((distance <= step / 4) & (repeats == ""), earlier["source_sha256"].values[near], repeats)
         linked[name] = run.assign(schema.spectrum_columns({"replicate_of": repeats}))
         seen.setdefault(key, []).append(linked[name])
@@ -102,10 +121,20 @@ def findings_of(runs: Mapping[str, xr.Dataset]) -> list[Finding]:
         bits = run["flags"].values
         for flag in schema.Flag:
             if count := int(((bits & int(flag)) > 0).sum()):
-                findings.append(Finding("flagged", name, f"{count} of {bits.size} spectra: {quality.names(int(flag))[0]}"))
+                findings.append(
+                    Finding("flagged", name, f"{count} of {bits.size} spectra: {quality.names(int(flag))[0]}")
+                )
         if copies := int((run["replicate_of"].values != "").sum()):
-            findings.append(Finding("info", name, f"{copies} of {bits.size} spectra repeat an earlier run at the same position"))
+            findings.append(
+                Finding("info", name, f"{copies} of {bits.size} spectra repeat an earlier run at the same position")
+            )
         estimated = int(sum(str(text).startswith("median of") for text in run["energy_source"].values))
         if estimated:
-            findings.append(Finding("info", name, f"{estimated} of {bits.size} spectra are not in the result table and got the run's median calibration"))
+            findings.append(
+                Finding(
+                    "info",
+                    name,
+                    f"{estimated} of {bits.size} spectra are not in the result table and got the run's median calibration",
+                )
+            )
     return findings

@@ -100,10 +100,10 @@ def log_run(
             for name, value in metrics.items()
             for step, number in enumerate([value] if isinstance(value, int | float) else value)
         ]
-        for first in range(0, len(points), 1000):     # MLflow takes no more at once
+        for first in range(0, len(points), 1000):  # MLflow takes no more at once
             client.log_batch(run, metrics=points[first : first + 1000])
         client.log_batch(run, params=[Param(key(name), str(value)) for name, value in flat(params)])
-        banks = [     # as MLflow's MetaDataset writes them; its digest functions would look at five spectra only
+        banks = [  # as MLflow's MetaDataset writes them; its digest functions would look at five spectra only
             Dataset(site, snapshot, "http", json.dumps({"url": datasets.bank_urls.get(site, "")}))
             for site, snapshot in datasets.snapshots.items()
         ]
@@ -174,30 +174,43 @@ def versions(name: str | None = None) -> list[Version]:
     """All versions of a model, or of all models, oldest first; none when there is no such model."""
     with _store() as client:
         wanted = f"name = '{name}'" if name else None
-        models = _mlflow().search_registered_models(filter_string=wanted)     # the client would stop after a hundred
+        models = _mlflow().search_registered_models(filter_string=wanted)  # the client would stop after a hundred
         aliases = {model.name: model.aliases for model in models}
         found = client.search_model_versions(wanted)
-        return sorted((
-            Version(
-                name=one.name, number=int(one.version), tags=one.tags,
-                aliases=tuple(alias for alias, number in aliases[one.name].items() if str(number) == str(one.version)),
-            )
-            for one in found
-        ), key=lambda version: (version.name, version.number))
+        return sorted(
+            (
+                Version(
+                    name=one.name,
+                    number=int(one.version),
+                    tags=one.tags,
+                    aliases=tuple(
+                        alias for alias, number in aliases[one.name].items() if str(number) == str(one.version)
+                    ),
+                )
+                for one in found
+            ),
+            key=lambda version: (version.name, version.number),
+        )
 
 
 def find(model: str) -> Version:
     """The version that ``models:/name@alias`` or ``models:/name/number`` names; `RegistryError` lists what there is."""
     wanted = MODEL.fullmatch(model)
     if wanted is None:
-        raise RegistryError(model, "neither the folder of a bundle nor models:/name@alias nor models:/name/number",
-                            "Give one of the three")
+        raise RegistryError(
+            model,
+            "neither the folder of a bundle nor models:/name@alias nor models:/name/number",
+            "Give one of the three",
+        )
     name, alias, number = wanted["name"], wanted["alias"], wanted["number"]
     held = versions(name)
     if not held:
         names = ", ".join(sorted({version.name for version in versions()})) or "nothing yet"
-        raise RegistryError(model, f"no model {name}; {tracking_uri()} holds {names}",
-                            "Choose one of these, or set MLFLOW_TRACKING_URI to the registry that has it")
+        raise RegistryError(
+            model,
+            f"no model {name}; {tracking_uri()} holds {names}",
+            "Choose one of these, or set MLFLOW_TRACKING_URI to the registry that has it",
+        )
     for version in held:
         if alias in version.aliases or str(version.number) == number:
             return version
@@ -225,7 +238,7 @@ def resolve(model: str | Path) -> Path:
         kept = cache / "corebank" / "models" / version.tags[DIGEST]
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:     # a killed fetch leaves nothing half there
+            with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:  # a killed fetch leaves nothing half there
                 Path(download_artifacts(artifact_uri=inside, dst_path=scratch)).rename(kept)
         return kept
 
@@ -276,7 +289,7 @@ def _mlflow() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")     # 7 keep one waiting minutes for a dead server
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep one waiting minutes for a dead server
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
@@ -295,8 +308,9 @@ def _store() -> Iterator[MlflowClient]:
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except mlflow.exceptions.MlflowException as error:
-        raise RegistryError(uri, str(error).splitlines()[0].rstrip("."),
-                            "Check MLFLOW_TRACKING_URI and that its server runs") from error
+        raise RegistryError(
+            uri, str(error).splitlines()[0].rstrip("."), "Check MLFLOW_TRACKING_URI and that its server runs"
+        ) from error
 
 
 def _sqlite_path(uri: str) -> Path | None:
@@ -321,16 +335,19 @@ def _log_model(client: MlflowClient, folder: Path, tags: Mapping[str, str]) -> t
     runs = client.search_runs(experiments, f"tags.`{DIGEST}` = '{tags[DIGEST]}'", max_results=1)
     run = runs[0].info.run_id if runs else _new_run(client, "registered", folder.name, {DIGEST: tags[DIGEST]})
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # about an input example, which a Dataset cannot be
+        warnings.simplefilter("ignore")  # about an input example, which a Dataset cannot be
         files, code = Path(scratch) / "bundle", Path(scratch) / "corebank_model.py"
         files.mkdir()
-        for name in (bundle.WEIGHTS, bundle.DOCUMENT):     # these two and nothing else that may lie beside them
+        for name in (bundle.WEIGHTS, bundle.DOCUMENT):  # these two and nothing else that may lie beside them
             shutil.copy2(folder / name, files / name)
         code.write_text(CODE, encoding="utf-8")
         with mlflow.start_run(run_id=run, nested=True):
             info = mlflow.pyfunc.log_model(
-                name="model", python_model=str(code), artifacts={"bundle": str(files)}, tags=dict(tags),
-                pip_requirements=[f"corebank[models]=={__version__}"],     # else MLflow runs the model to find out
+                name="model",
+                python_model=str(code),
+                artifacts={"bundle": str(files)},
+                tags=dict(tags),
+                pip_requirements=[f"corebank[models]=={__version__}"],  # else MLflow runs the model to find out
             )
     return str(run), str(info.model_id)
 
@@ -338,5 +355,5 @@ def _log_model(client: MlflowClient, folder: Path, tags: Mapping[str, str]) -> t
 def _who() -> str:
     try:
         return getuser()
-    except (KeyError, OSError):     # a container's user may have no name
+    except (KeyError, OSError):  # a container's user may have no name
         return "unknown"

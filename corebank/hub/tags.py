@@ -20,8 +20,11 @@ def bundle_folder(path: Path) -> Path:
     for folder in (path, path / "bundle"):
         if (folder / bundle.DOCUMENT).is_file():
             return folder
-    raise RegistryError(path, f"no {bundle.DOCUMENT} here or in bundle/",
-                        "Name the folder of a bundle or of a finished run, or models:/name@alias")
+    raise RegistryError(
+        path,
+        f"no {bundle.DOCUMENT} here or in bundle/",
+        "Name the folder of a bundle or of a finished run, or models:/name@alias",
+    )
 
 
 def digest(folder: Path) -> str:
@@ -35,7 +38,7 @@ def of_bundle(run: Path) -> dict[str, str]:
     recipe = json.dumps(document["recipe"], sort_keys=True)
     return {
         DIGEST: document["sha256"],
-        "corebank.recipe": hashlib.sha256(recipe.encode()).hexdigest()[:8],     # as in the name of the run's folder
+        "corebank.recipe": hashlib.sha256(recipe.encode()).hexdigest()[:8],  # as in the name of the run's folder
         "corebank.kind": document["kind"],
         "corebank.proxies": ", ".join(proxy["name"] for proxy in document["proxies"]),
         "corebank.version": document["code_version"],
@@ -46,7 +49,7 @@ def of_lineage(lineage: bundle.DataLineage) -> dict[str, str]:
     """Which data a model has seen, as tags: one per bank, one per expedition with its cores, one for the parent."""
     cores: dict[str, list[str]] = {}
     for core in lineage.cores:
-        site, expedition, name = core.split("/", 2)     # a core may be called CD166/19
+        site, expedition, name = core.split("/", 2)  # a core may be called CD166/19
         cores.setdefault(key(f"{CORES}{site}/{expedition}"), []).append(name)
     return {
         **{key(SNAPSHOT + site): snapshot for site, snapshot in lineage.snapshots.items()},

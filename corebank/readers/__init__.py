@@ -86,7 +86,9 @@ def read_scan(scan: Scan) -> xr.Dataset:
 
     Raises `ReadError` when a file is damaged or the files cannot be one series.
     """
-    return series.from_itrax(scan.spectra, scan.companions) if scan.kind == "itrax" else series.from_avaatech(scan.spectra)
+    return (
+        series.from_itrax(scan.spectra, scan.companions) if scan.kind == "itrax" else series.from_avaatech(scan.spectra)
+    )
 
 
 def read(path: Path) -> xr.Dataset:
@@ -100,7 +102,11 @@ def read(path: Path) -> xr.Dataset:
         raise ReadError(path, f"cannot be read ({error.strerror})", "Check the name and your permissions") from error
     kind = _kind(file)
     if not kind:
-        raise ReadError(path, "is no spectrum of a scanner that corebank knows", "Itrax and Avaatech .spe files are read; give one of those")
+        raise ReadError(
+            path,
+            "is no spectrum of a scanner that corebank knows",
+            "Itrax and Avaatech .spe files are read; give one of those",
+        )
     return read_scan(Scan(".", kind, [file]))
 
 

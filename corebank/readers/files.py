@@ -47,7 +47,7 @@ class File:
 
 def split(name: str) -> list[str]:
     """The name of an archive and that of its member, or the one name of a file outside archives."""
-    return re.split(r"(?<=\.zip)!", name, flags=re.IGNORECASE)      # Avaatech names hold a ! of their own
+    return re.split(r"(?<=\.zip)!", name, flags=re.IGNORECASE)  # Avaatech names hold a ! of their own
 
 
 def files(folder: Path) -> Iterator[File]:
@@ -62,11 +62,15 @@ def files(folder: Path) -> Iterator[File]:
     for path in sorted(_walk(folder), key=lambda path: natural(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder).as_posix()
         if path.exists() and not path.resolve().is_relative_to(root):
-            raise ReadError(path, f"is a link to {path.resolve()}, outside the folder", "Copy the file itself into the folder")
+            raise ReadError(
+                path, f"is a link to {path.resolve()}, outside the folder", "Copy the file itself into the folder"
+            )
         if path.is_dir():
-            continue                             # a linked folder inside; its files are met where they are
+            continue  # a linked folder inside; its files are met where they are
         if not path.is_file():
-            raise ReadError(path, "is no file that can be read, but a broken link or a device", "Take it out of the folder")
+            raise ReadError(
+                path, "is no file that can be read, but a broken link or a device", "Take it out of the folder"
+            )
         if path.suffix.lower() == ".zip":
             yield from _members(path, name)
         else:
@@ -85,7 +89,7 @@ def is_junk(name: str) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder):   # does not follow linked folders
+    for at, folders, names in os.walk(folder):  # does not follow linked folders
         for name in [*names, *(name for name in folders if Path(at, name).is_symlink())]:
             path = Path(at, name)
             if not is_junk(path.relative_to(folder).as_posix()):
@@ -102,17 +106,38 @@ def _members(path: Path, name: str) -> Iterator[File]:
                     yield File(f"{name}!{member.filename}", archive.read(member))
     except ReadError:
         raise
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, EOFError, RuntimeError, OSError) as error:
-        raise ReadError(path, f"is not a whole zip archive ({error})", "Copy it again; it was cut short or is encrypted") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        struct.error,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        raise ReadError(
+            path, f"is not a whole zip archive ({error})", "Copy it again; it was cut short or is encrypted"
+        ) from error
 
 
 def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_RATIO * max(path.stat().st_size, 1) + MAX_MEMBER_BYTES:
-        raise ReadError(path, f"would unpack to {unpacked / 2**20:.0f} MB", "Unpack it by hand and look at what it holds")
+        raise ReadError(
+            path, f"would unpack to {unpacked / 2**20:.0f} MB", "Unpack it by hand and look at what it holds"
+        )
     for member in members:
         inside = PurePosixPath(member.filename.replace("\\", "/"))
         if inside.is_absolute() or ".." in inside.parts or re.match(r"^[A-Za-z]:", member.filename):
-            raise ReadError(path, f"member {member.filename!r} points out of the archive", "Pack the archive again with relative names")
+            raise ReadError(
+                path,
+                f"member {member.filename!r} points out of the archive",
+                "Pack the archive again with relative names",
+            )
         if member.file_size > MAX_MEMBER_BYTES:
-            raise ReadError(path, f"member {member.filename!r} is {member.file_size / 2**20:.0f} MB", "Unpack it by hand; a spectrum is smaller")
+            raise ReadError(
+                path,
+                f"member {member.filename!r} is {member.file_size / 2**20:.0f} MB",
+                "Unpack it by hand; a spectrum is smaller",
+            )

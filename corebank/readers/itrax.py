@@ -68,13 +68,21 @@ def parse(file: File) -> Spectrum:
     start = content.find(_TABLE)
     end_of_header = content.find(b"\r", start)
     if not is_spectrum(content) or end_of_header < 0:
-        raise ReadError(where, "no Itrax header with a 'channel content' table", "Give the raw .spe; Results.txt holds peak areas only")
+        raise ReadError(
+            where,
+            "no Itrax header with a 'channel content' table",
+            "Give the raw .spe; Results.txt holds peak areas only",
+        )
     header = _header(content[:start])
     counts = _counts(content[end_of_header + 1 :].removeprefix(b"\n"), header, where)
     spectrum = Spectrum(file, header, counts)
     events = spectrum.number("events_in_run")
-    if counts.sum(dtype=np.int64) > events:     # events above the last channel are counted too, so a sum may be smaller
-        raise ReadError(where, f"the channels add up to {counts.sum(dtype=np.int64)}, more than events_in_run = {events:.0f}", "Copy it from the scanner again; a sum of several spectra is no scan point")
+    if counts.sum(dtype=np.int64) > events:  # events above the last channel are counted too, so a sum may be smaller
+        raise ReadError(
+            where,
+            f"the channels add up to {counts.sum(dtype=np.int64)}, more than events_in_run = {events:.0f}",
+            "Copy it from the scanner again; a sum of several spectra is no scan point",
+        )
     return spectrum
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from corebank.errors import ReadError
 from corebank.readers.files import File
 
-_GAIN_LINES = ("kev/channel 2", "kev/channel")           # "2" is the set of the tube selector met in all real files
+_GAIN_LINES = ("kev/channel 2", "kev/channel")  # "2" is the set of the tube selector met in all real files
 _OFFSET_LINES = ("energy offset 2", "energy offset")
 
 
@@ -44,10 +44,19 @@ def results(file: File) -> pd.DataFrame:
     names = [name.strip() for name in rows[0]]
     columns = ("filename", "position (mm)", "validity", "E-gain", "E-offset")
     if missing := [name for name in columns if name not in names]:
-        raise ReadError(file.name, f"the result table has no column {', '.join(missing)}", "Export it from the scanner's evaluation program again")
+        raise ReadError(
+            file.name,
+            f"the result table has no column {', '.join(missing)}",
+            "Export it from the scanner's evaluation program again",
+        )
     at = {name: names.index(name) for name in columns}
     wide = [row for row in rows[1:] if len(row) > max(at.values()) and row[at["filename"]].strip()]
-    number = {name: pd.to_numeric(pd.Series([row[at[name]] for row in wide], dtype=object), errors="coerce").to_numpy(np.float64) for name in columns[1:]}
+    number = {
+        name: pd.to_numeric(pd.Series([row[at[name]] for row in wide], dtype=object), errors="coerce").to_numpy(
+            np.float64
+        )
+        for name in columns[1:]
+    }
     table = pd.DataFrame(
         {
             "position": number["position (mm)"],
@@ -55,7 +64,9 @@ def results(file: File) -> pd.DataFrame:
             "gain": number["E-gain"],
             "offset": number["E-offset"],
         },
-        index=pd.Index([PurePosixPath(row[at["filename"]].strip().replace("\\", "/")).stem for row in wide], name="stem"),
+        index=pd.Index(
+            [PurePosixPath(row[at["filename"]].strip().replace("\\", "/")).stem for row in wide], name="stem"
+        ),
     )
     return table[~table.index.duplicated()]
 
@@ -69,7 +80,7 @@ def settings(file: File) -> tuple[float, float] | None:
             if equals:
                 found.setdefault(key.strip().lower(), float(value))
         except ValueError:
-            continue                                      # most lines of the file are switches: Fe = TRUE
+            continue  # most lines of the file are switches: Fe = TRUE
     gain = next((found[key] for key in _GAIN_LINES if key in found), None)
     offset = next((found[key] for key in _OFFSET_LINES if key in found), None)
     return None if gain is None or offset is None else (gain, offset)

@@ -47,7 +47,13 @@ def from_itrax(spectra: Sequence[File], companions: Sequence[File]) -> xr.Datase
         ),
         "flags": np.where(valid, 0, int(Flag.NOT_IN_POSITION)),
     }
-    return _run("itrax", [one.file for one in read], [one.counts for one in read], columns, anode=read[0].header.get("Tube anode", ""))
+    return _run(
+        "itrax",
+        [one.file for one in read],
+        [one.counts for one in read],
+        columns,
+        anode=read[0].header.get("Tube anode", ""),
+    )
 
 
 def from_avaatech(spectra: Sequence[File]) -> xr.Dataset:
@@ -68,11 +74,19 @@ def from_avaatech(spectra: Sequence[File]) -> xr.Dataset:
         "scanned_at": dates.parse(day, clock),
         "flags": np.zeros(len(read)),
     }
-    return _run("avaatech", [one.file for one in read], [one.counts for one in read], columns, anode="", filter_=read[0].filter)
+    return _run(
+        "avaatech", [one.file for one in read], [one.counts for one in read], columns, anode="", filter_=read[0].filter
+    )
 
 
 def _run(
-    scanner: str, found: Sequence[File], counts: Sequence[np.ndarray], columns: dict[str, object], *, anode: str, filter_: str = ""
+    scanner: str,
+    found: Sequence[File],
+    counts: Sequence[np.ndarray],
+    columns: dict[str, object],
+    *,
+    anode: str,
+    filter_: str = "",
 ) -> xr.Dataset:
     stacked = np.stack(counts)
     ever = np.flatnonzero(stacked.any(axis=0))
@@ -80,9 +94,17 @@ def _run(
     run = xr.Dataset(
         {"counts": (schema.COUNTS.dims, stacked, schema.attributes(schema.COUNTS)), **schema.spectrum_columns(columns)},
         attrs={
-            "scanner": scanner, "model": "", "head": "", "anode": anode, "filter": filter_,
-            "tube_voltage": float(np.nanmedian(run_column)) if np.isfinite(run_column := _floats(columns["tube_voltage"])).any() else float("nan"),
-            "tube_current": float(np.nanmedian(run_column)) if np.isfinite(run_column := _floats(columns["tube_current"])).any() else float("nan"),
+            "scanner": scanner,
+            "model": "",
+            "head": "",
+            "anode": anode,
+            "filter": filter_,
+            "tube_voltage": float(np.nanmedian(run_column))
+            if np.isfinite(run_column := _floats(columns["tube_voltage"])).any()
+            else float("nan"),
+            "tube_current": float(np.nanmedian(run_column))
+            if np.isfinite(run_column := _floats(columns["tube_current"])).any()
+            else float("nan"),
             "channels": int(stacked.shape[1]),
             "first_channel": int(ever[0]) if ever.size else 0,
             "last_channel": int(ever[-1]) if ever.size else stacked.shape[1] - 1,
@@ -91,11 +113,17 @@ def _run(
     for name in ("section_position", "live_time"):
         if not np.isfinite(run[name].values).all():
             row = int(np.argmin(np.isfinite(run[name].values)))
-            raise ReadError(found[row].name, f"the header gives no {name.replace('_', ' ')}", "Copy it from the scanner again, or take it out of the folder")
+            raise ReadError(
+                found[row].name,
+                f"the header gives no {name.replace('_', ' ')}",
+                "Copy it from the scanner again, or take it out of the folder",
+            )
     return run.isel(spectrum=np.argsort(run["section_position"].values, kind="stable"))
 
 
-def _calibration(stems: list[str], companions: Sequence[File]) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
+def _calibration(
+    stems: list[str], companions: Sequence[File]
+) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
     """Gain and offset per spectrum, where they came from, and the result table they were taken from, if any.
 
     The table that calibrates the most spectra wins, then ``Results`` over ``result`` (the re-evaluation over the first one, as the scanner's
@@ -106,7 +134,9 @@ def _calibration(stems: list[str], companions: Sequence[File]) -> tuple[np.ndarr
     tables = [(file, itrax_tables.results(file).reindex(stems)) for file in companions if itrax_tables.is_results(file)]
     filled = [(file, table, np.isfinite(table[["gain", "offset"]].to_numpy()).all(axis=1)) for file, table in tables]
     if filled := [(file, table, known) for file, table, known in filled if known.any()]:
-        file, table, known = max(filled, key=lambda one: (one[2].sum(), one[0].stem.startswith("Results"), -len(one[0].stem)))
+        file, table, known = max(
+            filled, key=lambda one: (one[2].sum(), one[0].stem.startswith("Results"), -len(one[0].stem))
+        )
         gain = np.where(known, table["gain"], np.median(table["gain"][known]))
         offset = np.where(known, table["offset"], np.median(table["offset"][known]))
         return gain, offset, [file.name if row else f"median of {file.name}" for row in known], table
@@ -130,7 +160,8 @@ def _refuse_mixed(seen: Sequence[tuple[str, int, str]]) -> None:
     for name, channels, setting in seen[1:]:
         if (channels, setting) != first[1:]:
             raise ReadError(
-                name, f"{channels} channels, {setting or 'no setting'}, while {first[0]} has {first[1]}, {first[2] or 'no setting'}",
+                name,
+                f"{channels} channels, {setting or 'no setting'}, while {first[0]} has {first[1]}, {first[2] or 'no setting'}",
                 "Put the two machine settings into two folders; each is a run of its own",
             )
 
@@ -142,7 +173,8 @@ def _refuse_changed_counts(read: Sequence[itrax.Spectrum]) -> None:
     if np.isfinite(share).any() and np.nanmedian(share) >= _COMPLETE_SUM and np.nanmin(share) < _COMPLETE_SUM:
         row = int(np.nanargmin(share))
         raise ReadError(
-            read[row].file.name, f"the channels add up to {sums[row]:.0f} of events_in_run = {events[row]:.0f}, the rest of the run to all of them",
+            read[row].file.name,
+            f"the channels add up to {sums[row]:.0f} of events_in_run = {events[row]:.0f}, the rest of the run to all of them",
             "A count was changed; copy the file from the scanner again",
         )
 

@@ -32,11 +32,21 @@ def write_section(folder: Path, section: Section, instrument: Instrument, *, num
         position, rate = float(at["position"]), float(at["output_rate"])
         name = spe_name(section, instrument, position)
         items = {
-            "Core_ID": section.core, "Section_ID": f"{section.top / 10:04.0f}", "Depth": f"{position:.1f}",
-            "Run_ID": "Run1", "X_Position": f"{position:.1f}", "Y_Position": "0.0", "Replicate_ID": "Rep0",
-            "Slit_DC": f"{SLIT_DOWN_CORE:.1f}", "Slit_CC": f"{SLIT_CROSS_CORE:.1f}", "TotalCPS": f"{rate:.0f}",
-            "SPEC_ID": name.removesuffix(".spe"), "USER_ID": "corebank", "ACC_VOLT": f"{instrument.tube_voltage:.0f}",
-            "TUBE_CUR": f"{instrument.tube_current:.3f}", "MEAS_TIM": f"{live:.0f} {real:.0f}",
+            "Core_ID": section.core,
+            "Section_ID": f"{section.top / 10:04.0f}",
+            "Depth": f"{position:.1f}",
+            "Run_ID": "Run1",
+            "X_Position": f"{position:.1f}",
+            "Y_Position": "0.0",
+            "Replicate_ID": "Rep0",
+            "Slit_DC": f"{SLIT_DOWN_CORE:.1f}",
+            "Slit_CC": f"{SLIT_CROSS_CORE:.1f}",
+            "TotalCPS": f"{rate:.0f}",
+            "SPEC_ID": name.removesuffix(".spe"),
+            "USER_ID": "corebank",
+            "ACC_VOLT": f"{instrument.tube_voltage:.0f}",
+            "TUBE_CUR": f"{instrument.tube_current:.3f}",
+            "MEAS_TIM": f"{live:.0f} {real:.0f}",
             "DATE_MEA": f"{clock:%m-%d-%Y %H:%M:%S}",
         }
         (folder / name).write_bytes(_spe(items, at["counts"].values))

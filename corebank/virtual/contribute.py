@@ -66,11 +66,21 @@ def section_folder(section: Section) -> str:
 def contribution(expedition: Expedition, instrument: Instrument) -> str:
     """The text of contribution.toml."""
     lines = [
-        "[expedition]", f'name = "{expedition.name}"', f'title = "{expedition.title}"', f'site = "{expedition.site}"',
-        f'steward = "{STEWARD}"', 'licence = "CC0-1.0"', f'region = "{expedition.region}"',
+        "[expedition]",
+        f'name = "{expedition.name}"',
+        f'title = "{expedition.title}"',
+        f'site = "{expedition.site}"',
+        f'steward = "{STEWARD}"',
+        'licence = "CC0-1.0"',
+        f'region = "{expedition.region}"',
         f'citation = "corebank virtual scanner, expedition {expedition.name}, seed {expedition.seed}"',
-        "synthetic = true", "", "[scanner]", f'kind = "{instrument.kind}"', f'model = "{instrument.model}"',
-        f'head = "{instrument.head}"', f'filter = "{instrument.filter}"',
+        "synthetic = true",
+        "",
+        "[scanner]",
+        f'kind = "{instrument.kind}"',
+        f'model = "{instrument.model}"',
+        f'head = "{instrument.head}"',
+        f'filter = "{instrument.filter}"',
     ]
     if instrument.kind == "avaatech":  # its files say neither the anode nor the calibration
         lines.append(f'anode = "{instrument.anode}"')
@@ -78,20 +88,34 @@ def contribution(expedition: Expedition, instrument: Instrument) -> str:
         lines.append(f'calibration = {{ gain = "{gain:g} eV", offset = "{offset:g} eV" }}')
     for number, core in enumerate(core_names(expedition)):
         lines += [
-            "", "[[core]]", f'name = "{core}"', f"latitude = {expedition.latitude + 0.3 * number:.1f}",
+            "",
+            "[[core]]",
+            f'name = "{core}"',
+            f"latitude = {expedition.latitude + 0.3 * number:.1f}",
             f"longitude = {expedition.longitude + 0.2 * number:.1f}",
             f'water_depth = "{expedition.water_depth + 40 * number:g} m"',
         ]
         for part in range(expedition.sections_per_core):
             lines += [
-                "", "[[core.section]]", f'folder = "{core}_S{part + 1}"', f'name = "S{part + 1}"',
-                f'top = "{part * expedition.section_length:g} mm"', f'run = "{core.lower()}-s{part + 1}"',
+                "",
+                "[[core.section]]",
+                f'folder = "{core}_S{part + 1}"',
+                f'name = "S{part + 1}"',
+                f'top = "{part * expedition.section_length:g} mm"',
+                f'run = "{core.lower()}-s{part + 1}"',
             ]
     columns = ", ".join(f'{proxy} = "{proxy}_pct [wt%]"' for proxy in PROXIES)
     lines += [
-        "", "[[measurements]]", 'file = "laboratory.csv"', 'core = "core"', 'top = "depth_top_cm [cm]"',
-        'bottom = "depth_bottom_cm [cm]"', f"columns = {{ {columns} }}", 'method = "virtual laboratory"',
-        f'laboratory = "{STEWARD}"', "",
+        "",
+        "[[measurements]]",
+        'file = "laboratory.csv"',
+        'core = "core"',
+        'top = "depth_top_cm [cm]"',
+        'bottom = "depth_bottom_cm [cm]"',
+        f"columns = {{ {columns} }}",
+        'method = "virtual laboratory"',
+        f'laboratory = "{STEWARD}"',
+        "",
     ]
     return "\n".join(lines)
 
@@ -103,9 +127,11 @@ def _laboratory(expedition: Expedition) -> pd.DataFrame:
         found = laboratory(expedition, number)
         top = found["top"].to_numpy()
         values = {f"{proxy}_pct": found[proxy].to_numpy().round(3) for proxy in PROXIES}
-        tables.append(pd.DataFrame(
-            {"core": core, "depth_top_cm": top / 10, "depth_bottom_cm": (top + LABEL_LENGTH) / 10} | values
-        ))
+        tables.append(
+            pd.DataFrame(
+                {"core": core, "depth_top_cm": top / 10, "depth_bottom_cm": (top + LABEL_LENGTH) / 10} | values
+            )
+        )
     return pd.concat(tables)
 
 

@@ -40,23 +40,42 @@ class Electronics:
 
 GENERATIONS = {
     2048: Electronics(
-        start=datetime.fromisoformat("2020-09-17T23:49:40"), date="%d-%b-%y", newline=b"\n", gain="15", rate_scale=1.0,
+        start=datetime.fromisoformat("2020-09-17T23:49:40"),
+        date="%d-%b-%y",
+        newline=b"\n",
+        gain="15",
+        rate_scale=1.0,
         settings=(
-            ("peaking_time", "0.300000", "m-sec"), ("trigger_threshold", "40.000000", "V"),
-            ("mca_bin_width", "2.000000", "no:"), ("number_mca_channels", "2048.000000", "no:"),
-            ("gap_time", "2048.000000", "m-sec"), ("trigger_peaking_time", "2048.000000", "m-sec"),
-            ("GAINDAC", "400", ""), ("HIGHGAIN", "400", ""), ("TAURC", "400", ""), ("RCTAU", "400", ""),
+            ("peaking_time", "0.300000", "m-sec"),
+            ("trigger_threshold", "40.000000", "V"),
+            ("mca_bin_width", "2.000000", "no:"),
+            ("number_mca_channels", "2048.000000", "no:"),
+            ("gap_time", "2048.000000", "m-sec"),
+            ("trigger_peaking_time", "2048.000000", "m-sec"),
+            ("GAINDAC", "400", ""),
+            ("HIGHGAIN", "400", ""),
+            ("TAURC", "400", ""),
+            ("RCTAU", "400", ""),
             ("RCTAUFRAC", "400", ""),
         ),
     ),
     1024: Electronics(
-        start=datetime.fromisoformat("2008-08-20T09:20:12"), date="%m/%d/%Y", newline=b"\r\n", gain="20",
+        start=datetime.fromisoformat("2008-08-20T09:20:12"),
+        date="%m/%d/%Y",
+        newline=b"\r\n",
+        gain="20",
         rate_scale=1000.0,
         settings=(
-            ("peaking_time", "3.000000", "m-sec"), ("trigger_threshold", "1229.166667", "V"),
-            ("mca_bin_width", "22.090000", "no:"), ("number_mca_channels", "1024.000000", "no:"),
-            ("gap_time", "0.400000", "m-sec"), ("trigger_peaking_time", "0.150000", "m-sec"),
-            ("GAINDAC", "9455", ""), ("HIGHGAIN", "1", ""), ("TAURC", "0", ""), ("RCTAU", "53", ""),
+            ("peaking_time", "3.000000", "m-sec"),
+            ("trigger_threshold", "1229.166667", "V"),
+            ("mca_bin_width", "22.090000", "no:"),
+            ("number_mca_channels", "1024.000000", "no:"),
+            ("gap_time", "0.400000", "m-sec"),
+            ("trigger_peaking_time", "0.150000", "m-sec"),
+            ("GAINDAC", "9455", ""),
+            ("HIGHGAIN", "1", ""),
+            ("TAURC", "0", ""),
+            ("RCTAU", "53", ""),
             ("RCTAUFRAC", "32768", ""),
         ),
     ),
@@ -64,9 +83,29 @@ GENERATIONS = {
 """Generations by their number of channels."""
 
 FITTED = {
-    "Al": 1.487, "Si": 1.740, "P": 2.014, "S": 2.308, "Cl": 2.622, "Ar": 2.957, "K": 3.314, "Ca": 3.692, "Ti": 4.511,
-    "V": 4.952, "Cr": 5.415, "Mn": 5.899, "Fe": 6.404, "Ni": 7.478, "Cu": 8.048, "Zn": 8.639, "Br": 11.924,
-    "Rb": 13.395, "Sr": 14.165, "Y": 14.958, "Zr": 15.775, "Ba": 4.466, "Pb": 10.551,
+    "Al": 1.487,
+    "Si": 1.740,
+    "P": 2.014,
+    "S": 2.308,
+    "Cl": 2.622,
+    "Ar": 2.957,
+    "K": 3.314,
+    "Ca": 3.692,
+    "Ti": 4.511,
+    "V": 4.952,
+    "Cr": 5.415,
+    "Mn": 5.899,
+    "Fe": 6.404,
+    "Ni": 7.478,
+    "Cu": 8.048,
+    "Zn": 8.639,
+    "Br": 11.924,
+    "Rb": 13.395,
+    "Sr": 14.165,
+    "Y": 14.958,
+    "Zr": 15.775,
+    "Ba": 4.466,
+    "Pb": 10.551,
 }
 """Columns of the result table: element and its strongest line [keV]."""
 PERIODIC_TABLE = (
@@ -184,13 +223,25 @@ def _results(section: Section, instrument: Instrument, name: str, clock: datetim
     misfit = 1 + 6e-6 * columns["Fe"]  # Q-Spec fits worse where peaks are large
     rows = []
     for i in range(len(counts)):
-        rows.append("\t".join([
-            rf"{path}\L{i:06d}.spe", f"{float(spectra['position'][i]):.2f}",
-            f"{(SURFACE + float(spectra['gap'][i])) / 10:.2f}", "1", f"{instrument.gain:.6f}",
-            f"{instrument.offset:.6f}", f"{slope:.6f}", f"{width:.6f}", f"{float(spectra['input_rate'][i]):.0f}",
-            f"{misfit[i]:.2f}", *(f"{values[i]:.0f}" for values in columns.values()),
-            f"{1 - live[i] / real[i]:.3f}", "",
-        ]))
+        rows.append(
+            "\t".join(
+                [
+                    rf"{path}\L{i:06d}.spe",
+                    f"{float(spectra['position'][i]):.2f}",
+                    f"{(SURFACE + float(spectra['gap'][i])) / 10:.2f}",
+                    "1",
+                    f"{instrument.gain:.6f}",
+                    f"{instrument.offset:.6f}",
+                    f"{slope:.6f}",
+                    f"{width:.6f}",
+                    f"{float(spectra['input_rate'][i]):.0f}",
+                    f"{misfit[i]:.2f}",
+                    *(f"{values[i]:.0f}" for values in columns.values()),
+                    f"{1 - live[i] / real[i]:.3f}",
+                    "",
+                ]
+            )
+        )
     titles = ["filename", "position (mm)", "sample surface", "validity", "E-gain", "E-offset", "F-slope", "F-offset"]
     later = _date(clock + timedelta(days=19), GENERATIONS[instrument.channels])
     return [
@@ -214,27 +265,52 @@ def _document(section: Section, instrument: Instrument, name: str, clock: dateti
     step = position[1] - position[0] if len(position) > 1 else 1.0
     end = position[-1] + 10
     return [
-        "Base path:\tSample name:\tSection name\tUser ID", rf"C:\Data\{name}" + f"\t{name}\t{name}\tcorebank",
-        "Year\tMonth\tDay\tTime", f"{clock:%Y\t%m\t%d\t%H}", "Voltage\t55\tkV\t", "Current\t50\tmA\t",
-        "Exposure time\t0\tms\t", "line camera signal level\t325335\tat 25 ms\t",
+        "Base path:\tSample name:\tSection name\tUser ID",
+        rf"C:\Data\{name}" + f"\t{name}\t{name}\tcorebank",
+        "Year\tMonth\tDay\tTime",
+        f"{clock:%Y\t%m\t%d\t%H}",
+        "Voltage\t55\tkV\t",
+        "Current\t50\tmA\t",
+        "Exposure time\t0\tms\t",
+        "line camera signal level\t325335\tat 25 ms\t",
         f"Step size\t{step * 1000:.0f}\tmicrons\t",
-        "XRF\tON\t\t", f"XRF exp. time\t{instrument.exposure:.0f}\tseconds\t",
+        "XRF\tON\t\t",
+        f"XRF exp. time\t{instrument.exposure:.0f}\tseconds\t",
         f"Start coordinate\t{position[0]:.1f}\tStop coordinate\t{position[-1]:.1f}",
         f"XRF voltage and current\t{instrument.tube_voltage:.0f}\t  \t{instrument.tube_current:.0f}",
-        f"Tube\t{instrument.anode}\t\t", f"Optical Start\t0.5\tOptical End\t{end:.1f}", "Step size\t0.188\tmicrons\t",
-        "Start temperature\t\t°C\t", "Start humidity\t\t%\t", "Start vacuum\t-96.7\tkPa\t", "Stop temperature\t\t°C\t",
-        "Stop humidity\t\t%\t", "Stop vacuum\t-96.5\tkPa\t",
+        f"Tube\t{instrument.anode}\t\t",
+        f"Optical Start\t0.5\tOptical End\t{end:.1f}",
+        "Step size\t0.188\tmicrons\t",
+        "Start temperature\t\t°C\t",
+        "Start humidity\t\t%\t",
+        "Start vacuum\t-96.7\tkPa\t",
+        "Stop temperature\t\t°C\t",
+        "Stop humidity\t\t%\t",
+        "Stop vacuum\t-96.5\tkPa\t",
     ]
 
 
 def _settings(instrument: Instrument) -> list[str]:
     """The settings of the fit, with the energy calibration that the spectra lack."""
     return [
-        "[detector parameters]", f"keV/channel 2 = {instrument.gain:.8f}", f"energy offset 2 = {instrument.offset:.8f}",
-        "FWHM slope 2 = 0.00990000", f"FWHM offset 2 = {float(fwhm(instrument, np.array(6.4))) - 0.0099 * 6.4:.8f}", "",
-        "[tube parameters]", "lower limit 2 = 1.00000000", "upper limit 2 = 18.00000000", "",
-        "[Fit cluster]", "sample matrix element = 9.000000", "sample matrix air pass = 0.650000", "tube selector = 2",
-        " peak/conc  = FALSE", f"kV = {instrument.tube_voltage:.0f}", f"mA = {instrument.tube_current:.0f}", "",
+        "[detector parameters]",
+        f"keV/channel 2 = {instrument.gain:.8f}",
+        f"energy offset 2 = {instrument.offset:.8f}",
+        "FWHM slope 2 = 0.00990000",
+        f"FWHM offset 2 = {float(fwhm(instrument, np.array(6.4))) - 0.0099 * 6.4:.8f}",
+        "",
+        "[tube parameters]",
+        "lower limit 2 = 1.00000000",
+        "upper limit 2 = 18.00000000",
+        "",
+        "[Fit cluster]",
+        "sample matrix element = 9.000000",
+        "sample matrix air pass = 0.650000",
+        "tube selector = 2",
+        " peak/conc  = FALSE",
+        f"kV = {instrument.tube_voltage:.0f}",
+        f"mA = {instrument.tube_current:.0f}",
+        "",
         "[Periodic table]",
         *(f"{symbol} = {'TRUE' if symbol in FITTED else 'FALSE'}" for symbol in PERIODIC_TABLE.split()),
     ]

@@ -70,11 +70,17 @@ def fluorescence(wanted: Sequence[Line], energies: np.ndarray) -> np.ndarray:
     Photoelectric cross section of the shell x fluorescence yield x radiative rate, vacancies that cascade down from
     inner shells included.
     """
-    return np.array([
-        [_or_zero(xraylib.CS_FluorLine_Kissel_Cascade, xraylib.SymbolToAtomicNumber(line.element), line.code, float(e))
-         for e in energies]
-        for line in wanted
-    ])
+    return np.array(
+        [
+            [
+                _or_zero(
+                    xraylib.CS_FluorLine_Kissel_Cascade, xraylib.SymbolToAtomicNumber(line.element), line.code, float(e)
+                )
+                for e in energies
+            ]
+            for line in wanted
+        ]
+    )
 
 
 def rayleigh(elements: Sequence[str], energies: np.ndarray, angle: float) -> np.ndarray:
@@ -144,8 +150,15 @@ def tube_lines(
         slowing = 1 + 16.05 * np.sqrt(0.0135 * z / edge) * (np.sqrt(u) * np.log(u) + 2 * (1 - np.sqrt(u))) / ionisation
         backscatter = 1 - 0.0081517 * z + 3.613e-5 * z**2 + 0.009583 * z * np.exp(-u) + 0.001141 * voltage
         made = (
-            constant * electrons_in_shell * b / z * ionisation * slowing * backscatter
-            * xraylib.FluorYield(z, shell) * _or_zero(xraylib.RadRate, z, line.code)
+            constant
+            * electrons_in_shell
+            * b
+            / z
+            * ionisation
+            * slowing
+            * backscatter
+            * xraylib.FluorYield(z, shell)
+            * _or_zero(xraylib.RadRate, z, line.code)
         )
         seen = _escape(anode, voltage, np.array([edge]), np.array([line.energy]), electrons, photons)[0]
         found.append((line.energy, made * seen))
@@ -195,10 +208,12 @@ def _shell(z: int, code: int) -> tuple[int, float, float, float]:
 
 
 def _scattering(section: object, elements: Sequence[str], energies: np.ndarray, angle: float) -> np.ndarray:
-    return np.array([
-        [section(xraylib.SymbolToAtomicNumber(s), float(e), angle) for e in energies]  # type: ignore[operator]
-        for s in elements
-    ])
+    return np.array(
+        [
+            [section(xraylib.SymbolToAtomicNumber(s), float(e), angle) for e in energies]  # type: ignore[operator]
+            for s in elements
+        ]
+    )
 
 
 def _or_zero(function: object, *arguments: object) -> float:

@@ -17,37 +17,118 @@ from corebank.errors import RecipeError
 from corebank.virtual.spectra import ELEMENTS, WATER
 
 OXIDES = {
-    "SiO2": ("Si", 0.4674), "TiO2": ("Ti", 0.5994), "Al2O3": ("Al", 0.5293), "Fe2O3": ("Fe", 0.6994),
-    "MnO": ("Mn", 0.7745), "MgO": ("Mg", 0.6030), "CaO": ("Ca", 0.7147), "Na2O": ("Na", 0.7419),
-    "K2O": ("K", 0.8301), "P2O5": ("P", 0.4364),
+    "SiO2": ("Si", 0.4674),
+    "TiO2": ("Ti", 0.5994),
+    "Al2O3": ("Al", 0.5293),
+    "Fe2O3": ("Fe", 0.6994),
+    "MnO": ("Mn", 0.7745),
+    "MgO": ("Mg", 0.6030),
+    "CaO": ("Ca", 0.7147),
+    "Na2O": ("Na", 0.7419),
+    "K2O": ("K", 0.8301),
+    "P2O5": ("P", 0.4364),
 }
 """Oxide -> its element and that element's mass fraction in it."""
 
 SHALE = {
-    "SiO2": 62.8, "TiO2": 1.0, "Al2O3": 18.9, "Fe2O3": 7.2, "MnO": 0.11, "MgO": 2.2, "CaO": 1.3, "Na2O": 1.2,
-    "K2O": 3.7, "P2O5": 0.16,
-    "V": 0.0150, "Cr": 0.0110, "Ni": 0.0055, "Cu": 0.0050, "Zn": 0.0085, "Ga": 0.0020, "As": 0.0010, "Rb": 0.0160,
-    "Sr": 0.0200, "Y": 0.0027, "Zr": 0.0210, "Nb": 0.0019, "Ba": 0.0650, "Pb": 0.0020, "Cl": 0.010,
+    "SiO2": 62.8,
+    "TiO2": 1.0,
+    "Al2O3": 18.9,
+    "Fe2O3": 7.2,
+    "MnO": 0.11,
+    "MgO": 2.2,
+    "CaO": 1.3,
+    "Na2O": 1.2,
+    "K2O": 3.7,
+    "P2O5": 0.16,
+    "V": 0.0150,
+    "Cr": 0.0110,
+    "Ni": 0.0055,
+    "Cu": 0.0050,
+    "Zn": 0.0085,
+    "Ga": 0.0020,
+    "As": 0.0010,
+    "Rb": 0.0160,
+    "Sr": 0.0200,
+    "Y": 0.0027,
+    "Zr": 0.0210,
+    "Nb": 0.0019,
+    "Ba": 0.0650,
+    "Pb": 0.0020,
+    "Cl": 0.010,
 }
 """Terrigenous matter [wt%]: post-Archaean shale (Taylor and McLennan 1985); what is missing to 100 is bound water."""
 
 CRUST = {
-    "SiO2": 66.6, "TiO2": 0.64, "Al2O3": 15.4, "Fe2O3": 5.6, "MnO": 0.10, "MgO": 2.48, "CaO": 3.59, "Na2O": 3.27,
-    "K2O": 2.80, "P2O5": 0.15,
-    "V": 0.0097, "Cr": 0.0092, "Ni": 0.0047, "Cu": 0.0028, "Zn": 0.0067, "Ga": 0.00175, "As": 0.00048, "Rb": 0.0084,
-    "Sr": 0.0320, "Y": 0.0021, "Zr": 0.0193, "Nb": 0.0012, "Ba": 0.0628, "Pb": 0.0017, "Cl": 0.037,
+    "SiO2": 66.6,
+    "TiO2": 0.64,
+    "Al2O3": 15.4,
+    "Fe2O3": 5.6,
+    "MnO": 0.10,
+    "MgO": 2.48,
+    "CaO": 3.59,
+    "Na2O": 3.27,
+    "K2O": 2.80,
+    "P2O5": 0.15,
+    "V": 0.0097,
+    "Cr": 0.0092,
+    "Ni": 0.0047,
+    "Cu": 0.0028,
+    "Zn": 0.0067,
+    "Ga": 0.00175,
+    "As": 0.00048,
+    "Rb": 0.0084,
+    "Sr": 0.0320,
+    "Y": 0.0021,
+    "Zr": 0.0193,
+    "Nb": 0.0012,
+    "Ba": 0.0628,
+    "Pb": 0.0017,
+    "Cl": 0.037,
 }
 """Glacial rock flour [wt%]: upper continental crust (Rudnick and Gao 2003), iron as Fe2O3."""
 
-OCEAN_ISLAND = SHALE | {"SiO2": 52.0, "TiO2": 1.7, "Al2O3": 15.5, "Fe2O3": 8.2, "MnO": 0.2, "CaO": 3.0, "K2O": 3.3,
-                        "Cr": 0.02, "Zr": 0.027, "Rb": 0.009, "Sr": 0.035}
+OCEAN_ISLAND = SHALE | {
+    "SiO2": 52.0,
+    "TiO2": 1.7,
+    "Al2O3": 15.5,
+    "Fe2O3": 8.2,
+    "MnO": 0.2,
+    "CaO": 3.0,
+    "K2O": 3.3,
+    "Cr": 0.02,
+    "Zr": 0.027,
+    "Rb": 0.009,
+    "Sr": 0.035,
+}
 """Saharan dust and island volcanics [wt%], after the ratios of Ti, K and Fe in core CD166/19 off northwest Africa."""
 
 BASALT = {
-    "SiO2": 49.5, "TiO2": 1.4, "Al2O3": 16.0, "Fe2O3": 9.0, "MnO": 0.17, "MgO": 4.0, "CaO": 9.5, "Na2O": 3.2,
-    "K2O": 0.7, "P2O5": 1.6,
-    "V": 0.0210, "Cr": 0.0060, "Ni": 0.0040, "Cu": 0.0250, "Zn": 0.0250, "Ga": 0.0018, "As": 0.0010, "Rb": 0.0013,
-    "Sr": 0.0720, "Y": 0.0025, "Zr": 0.0150, "Nb": 0.0004, "Ba": 0.0200, "Pb": 0.0008, "Cl": 0.020,
+    "SiO2": 49.5,
+    "TiO2": 1.4,
+    "Al2O3": 16.0,
+    "Fe2O3": 9.0,
+    "MnO": 0.17,
+    "MgO": 4.0,
+    "CaO": 9.5,
+    "Na2O": 3.2,
+    "K2O": 0.7,
+    "P2O5": 1.6,
+    "V": 0.0210,
+    "Cr": 0.0060,
+    "Ni": 0.0040,
+    "Cu": 0.0250,
+    "Zn": 0.0250,
+    "Ga": 0.0018,
+    "As": 0.0010,
+    "Rb": 0.0013,
+    "Sr": 0.0720,
+    "Y": 0.0025,
+    "Zr": 0.0150,
+    "Nb": 0.0004,
+    "Ba": 0.0200,
+    "Pb": 0.0008,
+    "Cl": 0.020,
 }
 """A volcanic catchment [wt%], after the oxides of Ardley Lake (Roberts et al. 2017)."""
 
@@ -83,14 +164,24 @@ class Setting:
 
 
 SETTINGS: dict[str, Setting] = {
-    "hemipelagic": Setting(carbonate=(22, 1.0), organic_carbon=(0.7, 0.5), opal=(8, 0.6), water=40, salinity=3.5,
-                           terrigenous=SHALE),
-    "carbonate": Setting(carbonate=(42, 1.0), organic_carbon=(0.35, 0.5), opal=(4, 0.5), water=32, salinity=3.5,
-                         terrigenous=OCEAN_ISLAND),
-    "siliceous": Setting(carbonate=(6, 1.5), organic_carbon=(0.3, 0.6), opal=(35, 0.9), water=56, salinity=3.5,
-                         terrigenous=CRUST),
-    "lake": Setting(carbonate=(0.6, 0.6), organic_carbon=(3.0, 0.7), opal=(12, 0.7), water=65, salinity=0.8,
-                    terrigenous=BASALT, bromine=0.0006),
+    "hemipelagic": Setting(
+        carbonate=(22, 1.0), organic_carbon=(0.7, 0.5), opal=(8, 0.6), water=40, salinity=3.5, terrigenous=SHALE
+    ),
+    "carbonate": Setting(
+        carbonate=(42, 1.0), organic_carbon=(0.35, 0.5), opal=(4, 0.5), water=32, salinity=3.5, terrigenous=OCEAN_ISLAND
+    ),
+    "siliceous": Setting(
+        carbonate=(6, 1.5), organic_carbon=(0.3, 0.6), opal=(35, 0.9), water=56, salinity=3.5, terrigenous=CRUST
+    ),
+    "lake": Setting(
+        carbonate=(0.6, 0.6),
+        organic_carbon=(3.0, 0.7),
+        opal=(12, 0.7),
+        water=65,
+        salinity=0.8,
+        terrigenous=BASALT,
+        bromine=0.0006,
+    ),
 }
 """Hemipelagic ocean, carbonate ocean, siliceous to glacial Southern Ocean, lake of sea spray and volcanic ash."""
 
@@ -121,8 +212,9 @@ def sediment(setting: str, depth: np.ndarray, *, core_seed: tuple[int, ...]) -> 
     level = dict(zip(("carbonate", "organic", "opal", "water", "iron"), rng.normal(0, 1, 5), strict=True))
     noise = curve["noise"]
 
-    carbonate = _share(place.carbonate, 0.4 * level["carbonate"]
-                       + 0.75 * curve["climate"] + 0.45 * curve["production"] + 0.2 * noise)
+    carbonate = _share(
+        place.carbonate, 0.4 * level["carbonate"] + 0.75 * curve["climate"] + 0.45 * curve["production"] + 0.2 * noise
+    )
     mood = 0.4 * level["organic"] - 0.4 * curve["climate"] + 0.6 * curve["production"] - 0.4 * curve["oxygen"]
     carbon = place.organic_carbon[0] / 100 * np.exp(place.organic_carbon[1] * (mood + 0.2 * noise))
     organic = np.minimum(carbon / ORGANIC["C"], 0.5)
@@ -131,7 +223,10 @@ def sediment(setting: str, depth: np.ndarray, *, core_seed: tuple[int, ...]) -> 
     opal = rest * _share(place.opal, 0.4 * level["opal"] + 0.7 * curve["production"] - 0.4 * curve["climate"])
     terrigenous = rest - opal
     parts = {
-        "carbonate": carbonate * (1 - organic - pyrite), "organic": organic, "pyrite": pyrite, "opal": opal,
+        "carbonate": carbonate * (1 - organic - pyrite),
+        "organic": organic,
+        "pyrite": pyrite,
+        "opal": opal,
         "terrigenous": terrigenous,
     }
     salt_free = _elements(place, parts, curve, level)
@@ -149,9 +244,11 @@ def sediment(setting: str, depth: np.ndarray, *, core_seed: tuple[int, ...]) -> 
         element, share = OXIDES[oxide]
         grams[oxide] = mass[:, ELEMENTS.index(element)] / share / dry
     return xr.Dataset(
-        {"mass_fraction": (("spectrum", "element"), mass / mass.sum(axis=1, keepdims=True)),
-         "water": ("spectrum", 100 * (wet - salt)),
-         **{name: ("spectrum", 100 * value) for name, value in grams.items()}},
+        {
+            "mass_fraction": (("spectrum", "element"), mass / mass.sum(axis=1, keepdims=True)),
+            "water": ("spectrum", 100 * (wet - salt)),
+            **{name: ("spectrum", 100 * value) for name, value in grams.items()},
+        },
         coords={"element": list(ELEMENTS), "depth": ("spectrum", np.asarray(depth, dtype=np.float64))},
     )
 
@@ -163,9 +260,17 @@ def _elements(
     grain, oxygen, climate = curve["grain"], curve["oxygen"], curve["climate"]
     # Coarser: more quartz, zirconium and titanium, less clay with its aluminium, potassium and rubidium.
     swing = {
-        "SiO2": 0.05 * grain, "Al2O3": -0.07 * grain, "K2O": -0.10 * grain + 0.05 * climate, "Rb": -0.12 * grain,
-        "TiO2": 0.06 * grain, "Zr": 0.30 * grain, "Fe2O3": 0.10 * level["iron"] - 0.08 * grain + 0.05 * oxygen,
-        "MnO": 0.6 * oxygen, "Cr": 0.1 * grain, "Zn": -0.1 * grain, "Ba": 0.2 * curve["production"],
+        "SiO2": 0.05 * grain,
+        "Al2O3": -0.07 * grain,
+        "K2O": -0.10 * grain + 0.05 * climate,
+        "Rb": -0.12 * grain,
+        "TiO2": 0.06 * grain,
+        "Zr": 0.30 * grain,
+        "Fe2O3": 0.10 * level["iron"] - 0.08 * grain + 0.05 * oxygen,
+        "MnO": 0.6 * oxygen,
+        "Cr": 0.1 * grain,
+        "Zn": -0.1 * grain,
+        "Ba": 0.2 * curve["production"],
     }
     minerals = {k: v / 100 * np.exp(swing.get(k, np.zeros_like(grain))) for k, v in place.terrigenous.items()}
     total = np.maximum(sum(minerals.values(), np.zeros_like(grain)), 1.0)

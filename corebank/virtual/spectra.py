@@ -20,8 +20,37 @@ from corebank.virtual.detector import Exposed
 from corebank.virtual.instrument import Instrument
 
 ELEMENTS = (
-    "H", "C", "N", "O", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Ni", "Cu",
-    "Zn", "Ga", "As", "Br", "Rb", "Sr", "Y", "Zr", "Nb", "Ba", "Pb",
+    "H",
+    "C",
+    "N",
+    "O",
+    "Na",
+    "Mg",
+    "Al",
+    "Si",
+    "P",
+    "S",
+    "Cl",
+    "K",
+    "Ca",
+    "Ti",
+    "V",
+    "Cr",
+    "Mn",
+    "Fe",
+    "Ni",
+    "Cu",
+    "Zn",
+    "Ga",
+    "As",
+    "Br",
+    "Rb",
+    "Sr",
+    "Y",
+    "Zr",
+    "Nb",
+    "Ba",
+    "Pb",
 )
 """Elements that a sediment is made of, in the order of every composition array."""
 STEP = 0.2
@@ -134,11 +163,13 @@ def optics(instrument: Instrument) -> Optics:
     )
     primary = photons * np.exp(-gas_in * instrument.air_in) * foil_in * instrument.throughput * slant_in
     way_out = np.exp(-gas_out * instrument.air_out) * foil_out
-    rows = np.concatenate([
-        detector.deposits(instrument, line_energies),
-        _spread(instrument, energies),
-        _spread_compton(instrument, energies, angle),
-    ])
+    rows = np.concatenate(
+        [
+            detector.deposits(instrument, line_energies),
+            _spread(instrument, energies),
+            _spread_compton(instrument, energies, angle),
+        ]
+    )
     response = (rows * way_out[:, None]) @ detector.blur(instrument)
     return Optics(
         primary=primary,

@@ -21,8 +21,23 @@ from corebank.virtual.spectra import simulate
 DATA = Path(os.environ.get("COREBANK_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FIGURE = Path(__file__).with_name("virtual-vs-real.png")
 LINES = {
-    "Al": 1.49, "Si": 1.74, "S": 2.31, "Cl": 2.62, "Ar": 2.96, "K": 3.31, "Ca": 3.69, "Ti": 4.51, "Cr": 5.41,
-    "Mn": 5.90, "Fe": 6.40, "tube W": 8.40, "Br": 11.92, "Rb": 13.39, "Sr": 14.16, "Zr": 15.75, "tube Mo": 17.45,
+    "Al": 1.49,
+    "Si": 1.74,
+    "S": 2.31,
+    "Cl": 2.62,
+    "Ar": 2.96,
+    "K": 3.31,
+    "Ca": 3.69,
+    "Ti": 4.51,
+    "Cr": 5.41,
+    "Mn": 5.90,
+    "Fe": 6.40,
+    "tube W": 8.40,
+    "Br": 11.92,
+    "Rb": 13.39,
+    "Sr": 14.16,
+    "Zr": 15.75,
+    "tube Mo": 17.45,
 }
 """Strongest line of each element [keV]; at 2.70 keV chlorine hides the L line of a rhodium tube."""
 
@@ -77,7 +92,12 @@ def _compare(title: str, real: np.ndarray, setting: str, scanner: str, high: flo
     every = np.concatenate(counts)
     totals = every.sum(axis=1)
     return Comparison(
-        title=title, energies=instrument.energies, real=real, virtual=every.mean(axis=0), low=low, high=high,
+        title=title,
+        energies=instrument.energies,
+        real=real,
+        virtual=every.mean(axis=0),
+        low=low,
+        high=high,
         totals=(totals.min(), totals.max()),
     )
 

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("catalog/*.md"), *ROOT.glob("training/*.md"), *ROOT.glob("registry/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("catalog/*.md"),
+        *ROOT.glob("training/*.md"),
+        *ROOT.glob("registry/*.md"),
+    ]
+)
 RUNNABLE = [page for page in PAGES if re.search(r"^```(bash|python)$", page.read_text(encoding="utf-8"), re.MULTILINE)]
 
 
@@ -37,7 +45,9 @@ def test_every_line_of_code_on_a_page_runs(page: Path, tmp_path: Path) -> None:
             # A fresh interpreter meets the page's earlier Python again, silently, so that a later block may use its names.
             command, text = [sys.executable, "-"], said_so_far + code
             said_so_far += code
-        done = subprocess.run(command, input=text, text=True, capture_output=True, cwd=tmp_path, env=environment, timeout=300, check=False)
+        done = subprocess.run(
+            command, input=text, text=True, capture_output=True, cwd=tmp_path, env=environment, timeout=300, check=False
+        )
         assert done.returncode == 0, f"{page.name}:\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
@@ -54,7 +64,9 @@ def test_the_reference_pages_are_what_the_code_says_today() -> None:
     spec.loader.exec_module(reference)
     for name, content in reference.pages().items():
         page = ROOT / "docs" / "reference" / name
-        assert page.read_text(encoding="utf-8").rstrip() == content.rstrip(), f"run python docs/make_reference.py: {name} is out of date"
+        assert page.read_text(encoding="utf-8").rstrip() == content.rstrip(), (
+            f"run python docs/make_reference.py: {name} is out of date"
+        )
 
 
 def test_every_file_has_at_most_350_lines() -> None:

@@ -14,7 +14,15 @@ from corebank.schema import EnergyGrid
 
 GRID = EnergyGrid(start=0.0, step=0.16, bins=64)
 CONFIG = ModelConfig(
-    patch=4, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, bins=64, energy_step=0.16,
+    patch=4,
+    width=32,
+    depth=2,
+    heads=2,
+    decoder_width=16,
+    decoder_depth=1,
+    decoder_heads=2,
+    bins=64,
+    energy_step=0.16,
 )
 
 
@@ -33,12 +41,19 @@ def cores(n: int = 12, *, names: tuple[str, ...] = ("A", "B", "C", "D"), seed: i
     rates[:, :2] = np.nan
     rates[np.ix_(odd, energy > 8)] = np.nan
     text = {
-        "site": "lab", "expedition": "cruise", "run": "run", "scanner": "itrax", "head": "", "filter": "",
+        "site": "lab",
+        "expedition": "cruise",
+        "run": "run",
+        "scanner": "itrax",
+        "head": "",
+        "filter": "",
     }
     return xr.Dataset(
         {
             "intensity": (
-                ("spectrum", "energy"), da.from_array(rates.astype(np.float32), chunks=(7, -1)), {"units": "count/s"},
+                ("spectrum", "energy"),
+                da.from_array(rates.astype(np.float32), chunks=(7, -1)),
+                {"units": "count/s"},
             ),
             **{name: ("spectrum", np.full(total, value, dtype=object)) for name, value in text.items()},
             "core": ("spectrum", np.repeat(np.array(names, dtype=object), n)),
@@ -55,8 +70,10 @@ def cores(n: int = 12, *, names: tuple[str, ...] = ("A", "B", "C", "D"), seed: i
         coords={"energy": energy},
         attrs={
             "grid": GRID.to_json(),
-            "snapshots": json.dumps({"lab": "SNAP"}), "bank_urls": json.dumps({"lab": "banks/lab"}),
-            "licences": json.dumps({"lab/cruise": "CC-BY-4.0"}), "citations": json.dumps({"lab/cruise": "Doe (2020)"}),
+            "snapshots": json.dumps({"lab": "SNAP"}),
+            "bank_urls": json.dumps({"lab": "banks/lab"}),
+            "licences": json.dumps({"lab/cruise": "CC-BY-4.0"}),
+            "citations": json.dumps({"lab/cruise": "Doe (2020)"}),
         },
     )
 
@@ -64,10 +81,18 @@ def cores(n: int = 12, *, names: tuple[str, ...] = ("A", "B", "C", "D"), seed: i
 def laboratory(spectra: xr.Dataset, *, every: int = 2) -> pd.DataFrame:
     """CaCO3 by the calcium of each `every`-th spectrum, TOC of half of those, over 10 mm around the spectrum."""
     rows = np.arange(0, spectra.sizes["spectrum"], every)
-    table = pd.DataFrame({
-        "site": "lab", "expedition": "cruise", "core": spectra["core"].values[rows].astype(str), "section": "",
-        "depth_top": spectra["depth"].values[rows] - 5, "depth_bottom": spectra["depth"].values[rows] + 5,
-        "proxy": "CaCO3", "value": 2.5 * spectra["calcium"].values[rows], "unit": "wt%",
-    })
+    table = pd.DataFrame(
+        {
+            "site": "lab",
+            "expedition": "cruise",
+            "core": spectra["core"].values[rows].astype(str),
+            "section": "",
+            "depth_top": spectra["depth"].values[rows] - 5,
+            "depth_bottom": spectra["depth"].values[rows] + 5,
+            "proxy": "CaCO3",
+            "value": 2.5 * spectra["calcium"].values[rows],
+            "unit": "wt%",
+        }
+    )
     carbon = table[::2].assign(proxy="TOC", value=lambda one: np.exp(-one["value"] / 50))
     return pd.concat([table, carbon], ignore_index=True)

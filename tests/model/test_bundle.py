@@ -21,19 +21,36 @@ from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, GRID
 
 PROXY = Proxy(
-    name="CaCO3", unit="wt%", transform="log", mean=2.0, std=0.5, floor=0.1, half_width=1.2, low=0.5, high=90.0,
+    name="CaCO3",
+    unit="wt%",
+    transform="log",
+    mean=2.0,
+    std=0.5,
+    floor=0.1,
+    half_width=1.2,
+    low=0.5,
+    high=90.0,
 )
 
 
 def quantifier() -> Bundle:
     torch.manual_seed(0)
     return Bundle(
-        kind="quantifier", name="q", config=CONFIG, normalization=Normalization(kind="log"), proxies=(PROXY,),
-        weights=Quantifier(CONFIG, 1).state_dict(), outlier={"mean": torch.ones(3, dtype=torch.float64)},
+        kind="quantifier",
+        name="q",
+        config=CONFIG,
+        normalization=Normalization(kind="log"),
+        proxies=(PROXY,),
+        weights=Quantifier(CONFIG, 1).state_dict(),
+        outlier={"mean": torch.ones(3, dtype=torch.float64)},
         lineage=DataLineage(
-            snapshots={"lab": "S"}, cores=("lab/cruise/Å",), machines=("Mo 30 kV",), parent="models:/f/1",
+            snapshots={"lab": "S"},
+            cores=("lab/cruise/Å",),
+            machines=("Mo 30 kV",),
+            parent="models:/f/1",
         ),
-        recipe={"seed": 0}, metrics={"r2": math.nan, "all": [1.0, math.inf]},
+        recipe={"seed": 0},
+        metrics={"r2": math.nan, "all": [1.0, math.inf]},
     )
 
 
@@ -61,7 +78,9 @@ def test_an_unknown_interval_stays_unknown(tmp_path: Path) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_no_changed_byte_gets_through(
-    saved: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject,
+    saved: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
 ) -> None:
     folder = tmp_path_factory.mktemp("changed")
     for path in saved.iterdir():
@@ -94,8 +113,13 @@ def test_a_bundle_is_built_into_the_network_it_was_made_from(saved: Path) -> Non
     assert isinstance(network, Quantifier)
     assert not network.training
     torch.manual_seed(0)
-    foundation = Bundle(kind="foundation", name="f", config=CONFIG, normalization=Normalization(),
-                        weights=SpectrumMAE(CONFIG).state_dict())
+    foundation = Bundle(
+        kind="foundation",
+        name="f",
+        config=CONFIG,
+        normalization=Normalization(),
+        weights=SpectrumMAE(CONFIG).state_dict(),
+    )
     assert isinstance(bundle.build(foundation), SpectrumMAE)
 
 

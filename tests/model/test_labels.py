@@ -14,8 +14,17 @@ from tests.model.cores import cores, laboratory
 
 
 def measured(**changes: object) -> pd.DataFrame:
-    row = {"site": "lab", "expedition": "cruise", "core": "A", "section": "", "depth_top": 15.0, "depth_bottom": 35.0,
-           "proxy": "TOC", "value": 1.5, "unit": "wt%"}
+    row = {
+        "site": "lab",
+        "expedition": "cruise",
+        "core": "A",
+        "section": "",
+        "depth_top": 15.0,
+        "depth_bottom": 35.0,
+        "proxy": "TOC",
+        "value": 1.5,
+        "unit": "wt%",
+    }
     return pd.DataFrame([row | changes])
 
 
@@ -37,9 +46,15 @@ def test_every_label_comes_back_matched_or_not() -> None:
     assert np.isfinite(found.values).sum(axis=0).tolist() == [24, 13]
 
 
-@pytest.mark.parametrize(("changes", "rows"), [
-    ({"section": "1"}, [2, 3]), ({"section": "2"}, []), ({"core": "B"}, [14, 15]), ({"expedition": "other"}, []),
-])
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({"section": "1"}, [2, 3]),
+        ({"section": "2"}, []),
+        ({"core": "B"}, [14, 15]),
+        ({"expedition": "other"}, []),
+    ],
+)
 def test_a_label_keeps_to_its_core_and_section(changes: dict[str, str], rows: list[int]) -> None:
     assert labels.match(cores(), measured(**changes), "TOC").rows[0].tolist() == rows
 

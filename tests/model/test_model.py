@@ -46,12 +46,16 @@ def reconstruct(network: SpectrumMAE, of: Inputs, ratio: float = 0.5, seed: int 
 def test_what_stands_in_unmeasured_bins_changes_nothing(anything: float, ratio: float, seed: int) -> None:
     values, measured, known = inputs()
     network, other = autoencoder(), torch.where(measured, values, torch.tensor(anything))
-    for one, two in zip(reconstruct(network, (values, measured, known), ratio, seed),
-                        reconstruct(network, (other, measured, known), ratio, seed), strict=True):
+    for one, two in zip(
+        reconstruct(network, (values, measured, known), ratio, seed),
+        reconstruct(network, (other, measured, known), ratio, seed),
+        strict=True,
+    ):
         torch.testing.assert_close(one, two, rtol=0, atol=0, equal_nan=True)
     with torch.no_grad():
-        torch.testing.assert_close(network.embed(values, measured, known), network.embed(other, measured, known),
-                                   rtol=0, atol=0)
+        torch.testing.assert_close(
+            network.embed(values, measured, known), network.embed(other, measured, known), rtol=0, atol=0
+        )
 
 
 @given(st.integers(0, 63))
@@ -106,14 +110,15 @@ def test_the_same_seed_gives_the_same_bits() -> None:
         return list(network.parameters())
 
     assert all(torch.equal(one, two) for one, two in zip(trained(), trained(), strict=True))
-    assert not torch.equal(reconstruct(autoencoder(), inputs(), seed=0).masked_BP,
-                           reconstruct(autoencoder(), inputs(), seed=1).masked_BP)
+    assert not torch.equal(
+        reconstruct(autoencoder(), inputs(), seed=0).masked_BP, reconstruct(autoencoder(), inputs(), seed=1).masked_BP
+    )
 
 
 def test_every_weight_learns() -> None:
     network = autoencoder().train()
     values, measured, known = inputs(40)
-    known[::2, 4:] = 3.0      # some filters and heads are known
+    known[::2, 4:] = 3.0  # some filters and heads are known
     network(values, measured, known, 0.5, seeded()).loss.backward()
     idle = [name for name, one in network.named_parameters() if one.grad is None or not one.grad.any()]
     assert idle == []
@@ -134,7 +139,7 @@ def test_unknown_settings_are_those_that_are_not_given() -> None:
     nothing = network.embed(values, measured, torch.full_like(known, torch.nan))
     torch.testing.assert_close(network.embed(values, measured), nothing)
     assert not torch.allclose(nothing, network.embed(values, measured, known))
-    known[:, 1:4] = 0.0     # no tube runs at 0 kV: a zero is a missing entry
+    known[:, 1:4] = 0.0  # no tube runs at 0 kV: a zero is a missing entry
     known[:, [0, 4, 5]] = torch.nan
     torch.testing.assert_close(network.embed(values, measured, known), nothing)
 
@@ -154,19 +159,33 @@ def test_positions_are_those_of_max_on_its_axis() -> None:
 
 
 def test_one_energy_has_one_position_on_every_grid() -> None:
-    fine = ModelConfig(bins=4096, energy_start=-0.005, energy_step=0.01, patch=32)     # the same patches, half the step
+    fine = ModelConfig(bins=4096, energy_start=-0.005, energy_step=0.01, patch=32)  # the same patches, half the step
     torch.testing.assert_close(positions(fine, 64), positions(ModelConfig(), 64), rtol=0, atol=1e-5)
 
 
 def test_base_without_settings_is_max_by_size_and_names() -> None:
     with torch.device("meta"):
         network = SpectrumMAE(replace(PRESETS["base"], settings=False))
-    assert sum(one.numel() for one in network.parameters()) == 110_692_368     # as the authors print it
+    assert sum(one.numel() for one in network.parameters()) == 110_692_368  # as the authors print it
     names = set(network.state_dict())
-    assert {"cls_token", "pos_embed", "mask_token", "decoder_pos_embed", "patch_embed.proj.weight", "norm.bias",
-            "blocks.11.attn.qkv.bias", "blocks.0.norm1.weight", "blocks.0.attn.proj.weight", "blocks.0.mlp.fc1.weight",
-            "blocks.0.mlp.fc2.bias", "blocks.0.norm2.bias", "decoder_embed.weight", "decoder_blocks.7.mlp.fc2.weight",
-            "decoder_norm.weight", "decoder_pred.bias"} <= names
+    assert {
+        "cls_token",
+        "pos_embed",
+        "mask_token",
+        "decoder_pos_embed",
+        "patch_embed.proj.weight",
+        "norm.bias",
+        "blocks.11.attn.qkv.bias",
+        "blocks.0.norm1.weight",
+        "blocks.0.attn.proj.weight",
+        "blocks.0.mlp.fc1.weight",
+        "blocks.0.mlp.fc2.bias",
+        "blocks.0.norm2.bias",
+        "decoder_embed.weight",
+        "decoder_blocks.7.mlp.fc2.weight",
+        "decoder_norm.weight",
+        "decoder_pred.bias",
+    } <= names
 
 
 def test_a_new_quantifier_predicts_the_mean() -> None:
@@ -174,10 +193,15 @@ def test_a_new_quantifier_predicts_the_mean() -> None:
     assert not Quantifier(CONFIG, 2)(*inputs()).any()
 
 
-@pytest.mark.parametrize(("changes", "found"), [
-    ({"patch": 5}, "64 bins are no multiple of 5"), ({"width": 30}, "no multiple of twice its 2 heads"),
-    ({"depth": 0}, "is 0"), ({"energy_step": 0.0}, "is 0.0"),
-])
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"patch": 5}, "64 bins are no multiple of 5"),
+        ({"width": 30}, "no multiple of twice its 2 heads"),
+        ({"depth": 0}, "is 0"),
+        ({"energy_step": 0.0}, "is 0.0"),
+    ],
+)
 def test_impossible_sizes_are_refused(changes: dict[str, int], found: str) -> None:
     with pytest.raises(RecipeError, match=found):
         replace(CONFIG, **changes)  # type: ignore[arg-type]  # one field of many types

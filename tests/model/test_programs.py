@@ -65,7 +65,7 @@ def test_from_a_bank_to_a_judged_quantifier(here: Path, small_bank: Path, capsys
     assert capsys.readouterr().out.splitlines()[-1] == "q"
     report = json.loads(Path("q/metrics.json").read_text())
     assert report["intervals"]["training"] == 2
-    assert call(evaluate, "q", "--catalog", catalog) == 1     # the only labelled section was trained on
+    assert call(evaluate, "q", "--catalog", catalog) == 1  # the only labelled section was trained on
     assert "no label has a spectrum in its depth interval" in capsys.readouterr().err
     assert call(evaluate, "q", "--catalog", catalog, "--section", "C/1/S1") == 1
     assert "has trained on everything that was asked for" in capsys.readouterr().err
@@ -76,7 +76,9 @@ def test_from_a_bank_to_a_judged_quantifier(here: Path, small_bank: Path, capsys
 
 
 def test_refusals_are_sentences_and_wrong_usage_is_not_a_refusal(
-    here: Path, small_bank: Path, capsys: pytest.CaptureFixture[str],
+    here: Path,
+    small_bank: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     catalog = small_bank / "catalog.yaml"
     assert call(finetune, "q.toml", "--catalog", catalog, "--proxy", "TOC") == 1

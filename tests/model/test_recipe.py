@@ -29,7 +29,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
         "name": draw(st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=8)),
         "data": Data(sites=draw(TEXTS), exclude_sections=draw(TEXTS)),
         "split": Split(unit=draw(st.sampled_from(["core", "section"])), share=draw(st.floats(0, 1))),
-        "optimiser": Optimiser(rate=draw(st.floats(1e-9, 1))), "epochs": draw(st.integers(1, 999)),
+        "optimiser": Optimiser(rate=draw(st.floats(1e-9, 1))),
+        "epochs": draw(st.integers(1, 999)),
         "seed": draw(st.integers(0, 2**31)),
     }
     if draw(st.booleans()):
@@ -62,29 +63,32 @@ def test_a_preset_is_changed_field_by_field(tmp_path: Path) -> None:
     assert recipe.model == replace(PRESETS["tiny"], patch=32)
 
 
-@pytest.mark.parametrize(("text", "found"), [
-    ("mask_ration = 0.5", r"unknown field mask_ration. Did you mean mask_ratio"),
-    ("[optimiser]\nlearning_rate = 1.0", r"unknown field optimiser.learning_rate"),
-    ("[model]\npatchs = 8", r"unknown field model.patchs. Did you mean model.patch"),
-    ("[model]\npreset = 'huge'", r"model.preset is 'huge'. Choose among tiny"),
-    ("epochs = 1.5", r"epochs is 1.5. Give a whole number"),
-    ("epochs = true", r"epochs is True. Give a whole number"),
-    ("[data]\nsites = 'lab'", r"data.sites is 'lab'. Give a list"),
-    ("[data]\nsites = [1]", r"data.sites\[0\] is 1. Give a text"),
-    ("data = 3", r"data is 3. Give a table"),
-    ("epochs = 0", r"epochs: is 0"),
-    ("mask_ratio = 1.0", r"mask_ratio: is 1.0"),
-    ("checkpoint_every = 0", r"checkpoint_every: is 0"),
-    ("replay = 1.5", r"replay: is 1.5"),
-    ("device = 'tpu'", r"device: is 'tpu'. Choose among auto"),
-    ("normalization = 'max'", r"normalization: is 'max'"),
-    ("[split]\nunit = 'row'", r"split.unit: is 'row'. Choose among core, section"),
-    ("[split]\nshare = 2.0", r"split.share: is 2.0"),
-    ("[data]\nskip_flags = ['BAD']", r"data.skip_flags: is 'BAD'"),
-    ("[optimiser]\nrate = 0.0", r"optimiser.rate: is 0.0"),
-    ("[optimiser]\nbetas = [0.9]", r"optimiser.betas: is \[0.9\]"),
-    ("epochs =", r"not TOML"),
-])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("mask_ration = 0.5", r"unknown field mask_ration. Did you mean mask_ratio"),
+        ("[optimiser]\nlearning_rate = 1.0", r"unknown field optimiser.learning_rate"),
+        ("[model]\npatchs = 8", r"unknown field model.patchs. Did you mean model.patch"),
+        ("[model]\npreset = 'huge'", r"model.preset is 'huge'. Choose among tiny"),
+        ("epochs = 1.5", r"epochs is 1.5. Give a whole number"),
+        ("epochs = true", r"epochs is True. Give a whole number"),
+        ("[data]\nsites = 'lab'", r"data.sites is 'lab'. Give a list"),
+        ("[data]\nsites = [1]", r"data.sites\[0\] is 1. Give a text"),
+        ("data = 3", r"data is 3. Give a table"),
+        ("epochs = 0", r"epochs: is 0"),
+        ("mask_ratio = 1.0", r"mask_ratio: is 1.0"),
+        ("checkpoint_every = 0", r"checkpoint_every: is 0"),
+        ("replay = 1.5", r"replay: is 1.5"),
+        ("device = 'tpu'", r"device: is 'tpu'. Choose among auto"),
+        ("normalization = 'max'", r"normalization: is 'max'"),
+        ("[split]\nunit = 'row'", r"split.unit: is 'row'. Choose among core, section"),
+        ("[split]\nshare = 2.0", r"split.share: is 2.0"),
+        ("[data]\nskip_flags = ['BAD']", r"data.skip_flags: is 'BAD'"),
+        ("[optimiser]\nrate = 0.0", r"optimiser.rate: is 0.0"),
+        ("[optimiser]\nbetas = [0.9]", r"optimiser.betas: is \[0.9\]"),
+        ("epochs =", r"not TOML"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(RecipeError, match=found):
         load(write(tmp_path, f"name = 'f'\n{text}\n"), Pretraining)

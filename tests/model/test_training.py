@@ -27,11 +27,23 @@ from training.recipe import Finetuning, Optimiser, Pretraining, Split
 from training.schedule import factor
 
 PRETRAINING = Pretraining(
-    name="f", model=CONFIG, normalization="log", epochs=4, batch_size=8, checkpoint_every=2,
-    split=Split(held_out=("D",)), optimiser=Optimiser(rate=2e-3),
+    name="f",
+    model=CONFIG,
+    normalization="log",
+    epochs=4,
+    batch_size=8,
+    checkpoint_every=2,
+    split=Split(held_out=("D",)),
+    optimiser=Optimiser(rate=2e-3),
 )
 FINETUNING = Finetuning(
-    name="q", epochs=40, batch_size=8, members=2, folds=2, proxies=("CaCO3",), split=Split(held_out=("D",)),
+    name="q",
+    epochs=40,
+    batch_size=8,
+    members=2,
+    folds=2,
+    proxies=("CaCO3",),
+    split=Split(held_out=("D",)),
     optimiser=Optimiser(rate=1e-3),
 )
 
@@ -94,20 +106,22 @@ def test_a_loss_depends_on_the_model_and_its_cores_only(foundation: tuple[Path, 
 
 
 def test_continued_training_starts_from_its_parent_and_remembers_it(
-    foundation: tuple[Path, Bundle, dict[str, Any]], tmp_path: Path,
+    foundation: tuple[Path, Bundle, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     path, _, history = foundation
     more = cores(names=("A", "B", "C", "D", "E"))
     recipe = replace(PRETRAINING, parent=str(path), epochs=1, replay=0.5)
     child, continued = pretrain(recipe, more, folder(tmp_path / "child"))
     assert continued["epochs"]["train"][0] < history["epochs"]["train"][0]
-    assert continued["spectra"]["train"] < 48     # half of A, B and C, all of E
+    assert continued["spectra"]["train"] < 48  # half of A, B and C, all of E
     assert "lab/cruise/E" in child.lineage.cores
     assert child.lineage.parent.startswith("sha256:")
 
 
 def test_what_the_parent_trained_on_cannot_judge_its_child(
-    foundation: tuple[Path, Bundle, dict[str, Any]], tmp_path: Path,
+    foundation: tuple[Path, Bundle, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     recipe = replace(PRETRAINING, parent=str(foundation[0]), split=Split(held_out=("A",)))
     with pytest.raises(TrainingError, match="lab/cruise/A was already trained on by f"):
@@ -121,7 +135,8 @@ def test_a_parent_of_another_size_is_refused(foundation: tuple[Path, Bundle, dic
 
 
 def test_a_checkpoint_of_other_data_or_none_is_refused(
-    foundation: tuple[Path, Bundle, dict[str, Any]], tmp_path: Path,
+    foundation: tuple[Path, Bundle, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     recipe = replace(PRETRAINING, epochs=6)
     with pytest.raises(TrainingError, match="made from another recipe or other data"):

@@ -32,7 +32,11 @@ for name in ("torch", "mlflow", "training", "registry"):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     return next(folder.glob("corebank-*.whl"))
 
 
@@ -42,7 +46,9 @@ def test_the_wheel_holds_corebank_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_wheel_carries_the_words_about_public_cores(wheel: Path) -> None:
-    assert {"corebank/sample_cores/cd166.toml", "corebank/sample_cores/ardley.toml", "corebank/py.typed"} <= set(zipfile.ZipFile(wheel).namelist())
+    assert {"corebank/sample_cores/cd166.toml", "corebank/sample_cores/ardley.toml", "corebank/py.typed"} <= set(
+        zipfile.ZipFile(wheel).namelist()
+    )
 
 
 @pytest.mark.slow
@@ -50,8 +56,16 @@ def test_a_clean_environment_with_the_wheel_alone_opens_a_bank_through_intake(wh
     """No extras, another working directory: the first Python lines of the README work, and neither torch nor mlflow is there."""
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), str(wheel)],
+        check=True,
+        capture_output=True,
+    )
     done = subprocess.run(
-        [python, "-I", "-c", OPEN_A_BANK, str(ROOT / "catalog" / "federation.yaml")], cwd=tmp_path, capture_output=True, text=True, check=False
+        [python, "-I", "-c", OPEN_A_BANK, str(ROOT / "catalog" / "federation.yaml")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

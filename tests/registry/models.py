@@ -14,13 +14,23 @@ from corebank.model import ModelConfig, Quantifier, SpectrumMAE
 from corebank.normalize import Normalization
 
 CONFIG = ModelConfig(
-    width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2, bins=128, energy_step=0.16,
+    width=16,
+    depth=1,
+    heads=2,
+    decoder_width=8,
+    decoder_depth=1,
+    decoder_heads=2,
+    bins=128,
+    energy_step=0.16,
     settings=False,
 )
 LINEAGE = bundle.DataLineage(
-    snapshots={"boscorf": "1CECHNKREP0F1RSTCMT0"}, bank_urls={"boscorf": "s3://boscorf/bank"},
-    cores=("boscorf/cd166/CD166-19", "boscorf/cd166/CD166-20"), licences={"boscorf/cd166": "CC-BY-4.0"},
-    citations={"boscorf/cd166": "Bishop (2022)"}, machines=("Mo 30 kV",),
+    snapshots={"boscorf": "1CECHNKREP0F1RSTCMT0"},
+    bank_urls={"boscorf": "s3://boscorf/bank"},
+    cores=("boscorf/cd166/CD166-19", "boscorf/cd166/CD166-20"),
+    licences={"boscorf/cd166": "CC-BY-4.0"},
+    citations={"boscorf/cd166": "Bishop (2022)"},
+    machines=("Mo 30 kV",),
 )
 
 
@@ -35,10 +45,16 @@ def spectra(rows: int = 12, seed: int = 0) -> xr.Dataset:
     return xr.Dataset(
         {
             "intensity": (("spectrum", "energy"), intensity, {"units": "count/s"}),
-            **schema.spectrum_columns({
-                "core": ["CD166-19"] * rows, "section": ["S1"] * rows, "section_position": position,
-                "depth": position + 100, "tube_voltage": np.full(rows, 30.0), "flags": np.zeros(rows, np.uint32),
-            }),
+            **schema.spectrum_columns(
+                {
+                    "core": ["CD166-19"] * rows,
+                    "section": ["S1"] * rows,
+                    "section_position": position,
+                    "depth": position + 100,
+                    "tube_voltage": np.full(rows, 30.0),
+                    "flags": np.zeros(rows, np.uint32),
+                }
+            ),
             "anode": ("spectrum", np.full(rows, "Mo", dtype=object)),
         },
         coords={"energy": ("energy", CONFIG.grid.centres, {"units": "keV"})},
@@ -62,13 +78,18 @@ def quantifier(seed: int = 0, **changes: Any) -> bundle.Bundle:
         embedding = network.embed(torch.from_numpy(values), torch.from_numpy(known)).numpy()
     detector = uncertainty.fit_outlier(embedding[:100], embedding[100:], np.repeat(np.arange(20), 5))
     fields: dict[str, Any] = {
-        "kind": "quantifier", "name": "finetune-0a1b2c3d", "config": CONFIG, "normalization": normalization,
+        "kind": "quantifier",
+        "name": "finetune-0a1b2c3d",
+        "config": CONFIG,
+        "normalization": normalization,
         "weights": network.state_dict(),
         "proxies": (
-            bundle.Proxy(name="CaCO3", unit="wt%", transform="identity", mean=40, std=20, half_width=0.5,
-                         low=0, high=90),
-            bundle.Proxy(name="TOC", unit="wt%", transform="log", mean=-1, std=0.5, floor=0.01, half_width=1,
-                         low=0, high=9),
+            bundle.Proxy(
+                name="CaCO3", unit="wt%", transform="identity", mean=40, std=20, half_width=0.5, low=0, high=90
+            ),
+            bundle.Proxy(
+                name="TOC", unit="wt%", transform="log", mean=-1, std=0.5, floor=0.01, half_width=1, low=0, high=9
+            ),
         ),
         "outlier": {name: torch.from_numpy(array) for name, array in detector.arrays().items()},
         "lineage": LINEAGE,
@@ -90,8 +111,13 @@ def foundation(seed: int = 0, **changes: Any) -> bundle.Bundle:
     """A foundation model with random weights."""
     torch.manual_seed(seed)
     fields: dict[str, Any] = {
-        "kind": "foundation", "name": "pretrain-0a1b2c3d", "config": CONFIG, "normalization": Normalization(),
-        "weights": SpectrumMAE(CONFIG).state_dict(), "lineage": LINEAGE, "recipe": {"mask_ratio": 0.5},
+        "kind": "foundation",
+        "name": "pretrain-0a1b2c3d",
+        "config": CONFIG,
+        "normalization": Normalization(),
+        "weights": SpectrumMAE(CONFIG).state_dict(),
+        "lineage": LINEAGE,
+        "recipe": {"mask_ratio": 0.5},
         "metrics": {"validation": {"boscorf/cd166": {"loss": 0.1, "cores": ["CD166-21"]}}},
     }
     return bundle.Bundle(**fields | changes)

@@ -34,8 +34,11 @@ def test_a_run_records_settings_metrics_files_and_the_snapshot_of_each_bank(stor
     (folder / "figures" / "loss.png").write_bytes(b"\x89PNG")
     (folder / "notes.pkl").write_bytes(b"\x80\x04.")
     logged = hub.log_run(
-        folder, experiment="finetune", params={"epochs": 3, "optimiser": {"rate": 1e-4}},
-        metrics={"loss": [0.5, 0.4], "rmse of CaCO3 [wt%]": 3.5}, datasets=LINEAGE,
+        folder,
+        experiment="finetune",
+        params={"epochs": 3, "optimiser": {"rate": 1e-4}},
+        metrics={"loss": [0.5, 0.4], "rmse of CaCO3 [wt%]": 3.5},
+        datasets=LINEAGE,
     )
     client = mlflow.MlflowClient()
     record = client.get_run(logged)
@@ -68,7 +71,7 @@ def test_nothing_pickled_is_stored(store: Path, run: Write) -> None:
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".py", ".yaml", ".txt", ".toml", ".png", ""}
     for path in files:
         start = path.read_bytes()[:2]
-        assert not start.startswith((b"\x80", b"PK", b"\x93N")), path      # pickle, torch.save or npz, npy
+        assert not start.startswith((b"\x80", b"PK", b"\x93N")), path  # pickle, torch.save or npz, npy
 
 
 def test_the_same_bundle_is_registered_once_and_belongs_to_the_run_that_made_it(store: Path, run: Write) -> None:
@@ -95,7 +98,9 @@ def test_which_data_a_model_has_seen_can_be_asked_of_mlflow(store: Path, run: Wr
     lakes = bundle.DataLineage(cores=("lakes/a/A1", "lakes/a/A2"), snapshots={"lakes": "S1"})
     parent = hub.register(run(foundation(lineage=lakes)), "parent")
     more = bundle.DataLineage(
-        cores=("lakes/a/A1", "lakes/a/A2", "nwp/b/B1"), snapshots={"lakes": "S1", "nwp": "S2"}, parent=hub.pin(parent),
+        cores=("lakes/a/A1", "lakes/a/A2", "nwp/b/B1"),
+        snapshots={"lakes": "S1", "nwp": "S2"},
+        parent=hub.pin(parent),
     )
     child = hub.register(run(quantifier(lineage=more)), "child")
     tags = hub.find(child).tags
@@ -127,13 +132,16 @@ def test_a_pulled_bundle_is_complete_and_overwrites_nothing(store: Path, run: Wr
         hub.pull("models:/pulled@champion", folder)
 
 
-@pytest.mark.parametrize(("model", "why"), [
-    ("models:/nothing@champion", "no model nothing; sqlite:.* holds .*listed"),
-    ("models:/listed@challenger", "no alias challenger; listed has versions 1 @champion"),
-    ("models:/listed/7", "no version 7; listed has versions 1 @champion"),
-    ("models:/listed", "neither the folder of a bundle nor models:/"),
-    ("no-such-folder", "no bundle.json here or in bundle/"),
-])
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("models:/nothing@champion", "no model nothing; sqlite:.* holds .*listed"),
+        ("models:/listed@challenger", "no alias challenger; listed has versions 1 @champion"),
+        ("models:/listed/7", "no version 7; listed has versions 1 @champion"),
+        ("models:/listed", "neither the folder of a bundle nor models:/"),
+        ("no-such-folder", "no bundle.json here or in bundle/"),
+    ],
+)
 def test_a_model_that_is_not_there_is_refused_with_what_there_is(store: Path, run: Write, model: str, why: str) -> None:
     hub.register(run(quantifier(seed=9)), "listed", "champion")
     with pytest.raises(RegistryError, match=why):

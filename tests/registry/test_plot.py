@@ -18,18 +18,34 @@ from corebank.errors import PredictError
 def predictions(core: str = "CD166-19", rows: int = 30, warned: int = 0) -> pd.DataFrame:
     depth = 5.0 * np.arange(rows)
     value = 40 + 20 * np.sin(depth / 50)
-    return pd.DataFrame({
-        "core": core, "section": "S1", "section_position": depth, "depth": depth + 100, "CaCO3": value,
-        "CaCO3_lower": value - 5, "CaCO3_upper": value + 5, "CaCO3_unit": "wt%", "outlier_score": 0.5,
-        "warning": ["Unlike the spectra the model has seen"] * warned + [""] * (rows - warned),
-    })
+    return pd.DataFrame(
+        {
+            "core": core,
+            "section": "S1",
+            "section_position": depth,
+            "depth": depth + 100,
+            "CaCO3": value,
+            "CaCO3_lower": value - 5,
+            "CaCO3_upper": value + 5,
+            "CaCO3_unit": "wt%",
+            "outlier_score": 0.5,
+            "warning": ["Unlike the spectra the model has seen"] * warned + [""] * (rows - warned),
+        }
+    )
 
 
-MEASURED = pd.DataFrame({
-    "core": ["CD166-19", "CD166-19", "CD166-20"], "section": "S2", "depth_top": [100, 130, 100],
-    "depth_bottom": [110, 140, 110], "proxy": ["CaCO3", "TOC", "CaCO3"], "value": [42, 0.5, 43], "unit": "wt%",
-    "uncertainty": [1.0, np.nan, np.nan],
-})
+MEASURED = pd.DataFrame(
+    {
+        "core": ["CD166-19", "CD166-19", "CD166-20"],
+        "section": "S2",
+        "depth_top": [100, 130, 100],
+        "depth_bottom": [110, 140, 110],
+        "proxy": ["CaCO3", "TOC", "CaCO3"],
+        "value": [42, 0.5, 43],
+        "unit": "wt%",
+        "uncertainty": [1.0, np.nan, np.nan],
+    }
+)
 
 
 def drawn(figure: Figure) -> list[str]:
@@ -43,8 +59,8 @@ def test_a_profile_shows_prediction_interval_warnings_and_laboratory_downwards()
     assert drawn(figure) == ["90 % interval", "predicted", "predicted, with a warning", "laboratory"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("CaCO$_3$ [wt%]", "Depth [cm]", "CD166-19")
     assert ax.yaxis_inverted()
-    assert len(ax.lines[1].get_xdata()) == 3      # the spectra with a warning
-    assert ax.lines[2].get_ydata().tolist() == [10.5]      # the one value of this core and proxy, at its mid depth [cm]
+    assert len(ax.lines[1].get_xdata()) == 3  # the spectra with a warning
+    assert ax.lines[2].get_ydata().tolist() == [10.5]  # the one value of this core and proxy, at its mid depth [cm]
 
 
 @given(st.integers(1, 9), st.integers(1, 40))

@@ -43,8 +43,20 @@ def test_an_interval_holds_its_value_and_is_as_wide_as_the_bundle_says(half_widt
 def test_a_known_core_is_quantified_without_a_warning() -> None:
     values = predict.quantify(quantifier(), spectra(4))
     assert list(values) == [
-        "core", "section", "section_position", "depth", "CaCO3", "CaCO3_lower", "CaCO3_upper", "CaCO3_unit",
-        "TOC", "TOC_lower", "TOC_upper", "TOC_unit", "outlier_score", "warning",
+        "core",
+        "section",
+        "section_position",
+        "depth",
+        "CaCO3",
+        "CaCO3_lower",
+        "CaCO3_upper",
+        "CaCO3_unit",
+        "TOC",
+        "TOC_lower",
+        "TOC_upper",
+        "TOC_unit",
+        "outlier_score",
+        "warning",
     ]
     assert values[["core", "section", "CaCO3_unit"]].iloc[0].tolist() == ["CD166-19", "S1", "wt%"]
     assert values["depth"].tolist() == [100, 105, 110, 115]
@@ -92,13 +104,16 @@ def test_a_machine_is_named_by_anode_and_voltage_and_is_empty_where_one_is_unkno
     assert predict.machines(ds.drop_vars(["anode", "tube_voltage"])).tolist() == ["", "", ""]
 
 
-@pytest.mark.parametrize(("model", "ds", "why"), [
-    (foundation(), spectra(), "a foundation model, which gives no values"),
-    (quantifier(), spectra(0), "there are no spectra"),
-    (quantifier(), spectra().rename(intensity="counts"), "no intensity"),
-    (quantifier(), spectra().isel(energy=slice(0, 64)), "64 bins of 160 eV from 0 keV, the model reads 128 bins"),
-    (quantifier(), spectra().assign_coords(energy=CONFIG.grid.centres / 8), "of 20 eV from 0 keV, the model reads"),
-])
+@pytest.mark.parametrize(
+    ("model", "ds", "why"),
+    [
+        (foundation(), spectra(), "a foundation model, which gives no values"),
+        (quantifier(), spectra(0), "there are no spectra"),
+        (quantifier(), spectra().rename(intensity="counts"), "no intensity"),
+        (quantifier(), spectra().isel(energy=slice(0, 64)), "64 bins of 160 eV from 0 keV, the model reads 128 bins"),
+        (quantifier(), spectra().assign_coords(energy=CONFIG.grid.centres / 8), "of 20 eV from 0 keV, the model reads"),
+    ],
+)
 def test_what_the_model_was_not_made_for_is_refused(model: bundle.Bundle, ds: xr.Dataset, why: str) -> None:
     with pytest.raises(PredictError, match=why):
         predict.quantify(model, ds)
@@ -115,7 +130,10 @@ def test_another_unit_is_refused(unit: str | None, why: str) -> None:
 @given(st.integers(1, 5), st.integers(0, 99), st.sampled_from(["memory", "csv", "parquet"]))
 @settings(deadline=None, max_examples=15)
 def test_spectra_survive_the_way_into_a_table_and_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: int, seed: int, way: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: int,
+    seed: int,
+    way: str,
 ) -> None:
     ds = spectra(rows, seed)
     table = predict.to_table(ds)
@@ -146,18 +164,26 @@ def test_a_minimal_table_of_somebody_else_is_read() -> None:
     assert "note" not in ds
 
 
-@pytest.mark.parametrize(("table", "why"), [
-    (pd.DataFrame({"core": ["A"], "Fe": [3.0]}), "0 columns are named by an energy"),
-    (pd.DataFrame({"1": ["b.d.l."], "2": [3.0]}), "an energy column holds text"),
-])
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (pd.DataFrame({"core": ["A"], "Fe": [3.0]}), "0 columns are named by an energy"),
+        (pd.DataFrame({"1": ["b.d.l."], "2": [3.0]}), "an energy column holds text"),
+    ],
+)
 def test_a_table_without_energies_or_with_text_in_them_is_refused(table: pd.DataFrame, why: str) -> None:
     with pytest.raises(PredictError, match=why):
         predict.from_table(table)
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("missing.csv", "neither a folder"), ("notes.xlsx", "neither a folder"), (".", "a bank, which holds several"),
-])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing.csv", "neither a folder"),
+        ("notes.xlsx", "neither a folder"),
+        (".", "a bank, which holds several"),
+    ],
+)
 def test_what_is_no_source_of_spectra_is_refused(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "notes.xlsx").write_text("")
     (tmp_path / "catalog.yaml").write_text("")

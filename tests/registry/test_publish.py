@@ -47,21 +47,37 @@ def test_every_model_may_replace_itself(value: float) -> None:
     assert gate.compare(reconstructing(a=value), reconstructing(a=value)).passed
 
 
-@pytest.mark.parametrize(("candidate", "champion", "why"), [
-    (quantifying(float("nan")), quantifying(1), "RMSE of CaCO3: nan, at most 1.1 is allowed"),
-    (quantifying(1), quantifying(1, C4=1), "RMSE of CaCO3: the candidate was not measured on C4"),
-    (quantifier(metrics={}), quantifying(1), "RMSE of CaCO3: not given by the candidate"),
-    (quantifying(1), quantifier(metrics={}), "records nothing held out"),
-    (reconstructing(a=1), quantifying(1), "a foundation model cannot replace a quantifier model"),
-    (reconstructing(a=1), reconstructing(a=1, b=1), "loss of b: not measured by the candidate"),
-    (reconstructing(a=1.03), reconstructing(a=1), "loss of a: 1.03, at most 1.02 is allowed"),
-    (replace(reconstructing(a=1), recipe={"mask_ratio": 0.75}), reconstructing(a=1), "another normalization or share"),
-    (replace(reconstructing(a=1), lineage=replace(LINEAGE, sections=("boscorf/e/C3",))), reconstructing(a=1),
-     "loss of a: the candidate was trained on boscorf/e/C3"),
-    (foundation(metrics={"validation": {"a": {"loss": 1, "cores": ["C4"]}}}), reconstructing(a=1), "on other cores"),
-])
+@pytest.mark.parametrize(
+    ("candidate", "champion", "why"),
+    [
+        (quantifying(float("nan")), quantifying(1), "RMSE of CaCO3: nan, at most 1.1 is allowed"),
+        (quantifying(1), quantifying(1, C4=1), "RMSE of CaCO3: the candidate was not measured on C4"),
+        (quantifier(metrics={}), quantifying(1), "RMSE of CaCO3: not given by the candidate"),
+        (quantifying(1), quantifier(metrics={}), "records nothing held out"),
+        (reconstructing(a=1), quantifying(1), "a foundation model cannot replace a quantifier model"),
+        (reconstructing(a=1), reconstructing(a=1, b=1), "loss of b: not measured by the candidate"),
+        (reconstructing(a=1.03), reconstructing(a=1), "loss of a: 1.03, at most 1.02 is allowed"),
+        (
+            replace(reconstructing(a=1), recipe={"mask_ratio": 0.75}),
+            reconstructing(a=1),
+            "another normalization or share",
+        ),
+        (
+            replace(reconstructing(a=1), lineage=replace(LINEAGE, sections=("boscorf/e/C3",))),
+            reconstructing(a=1),
+            "loss of a: the candidate was trained on boscorf/e/C3",
+        ),
+        (
+            foundation(metrics={"validation": {"a": {"loss": 1, "cores": ["C4"]}}}),
+            reconstructing(a=1),
+            "on other cores",
+        ),
+    ],
+)
 def test_what_is_worse_missing_or_not_comparable_is_refused_with_the_reason(
-    candidate: bundle.Bundle, champion: bundle.Bundle, why: str,
+    candidate: bundle.Bundle,
+    champion: bundle.Bundle,
+    why: str,
 ) -> None:
     verdict = gate.compare(candidate, champion)
     assert not verdict.passed
@@ -82,10 +98,13 @@ def test_a_verdict_reads_as_a_table() -> None:
 
 
 def test_publishing_registers_describes_and_then_moves_the_alias(
-    store: Path, run: Write, tmp_path: Path, capsys: Any,
+    store: Path,
+    run: Write,
+    tmp_path: Path,
+    capsys: Any,
 ) -> None:
     folder = run(quantifier())
-    for _ in range(2):     # the second time changes nothing
+    for _ in range(2):  # the second time changes nothing
         publish.publish(folder, cards=tmp_path / "cards")
     assert capsys.readouterr().out.splitlines() == ["models:/quantify-caco3-toc/1"] * 2
     (version,) = hub.versions("quantify-caco3-toc")
@@ -129,10 +148,17 @@ def test_a_damaged_run_is_not_published(store: Path, run: Write, tmp_path: Path)
 def test_a_card_says_use_data_licences_measures_intervals_and_limits() -> None:
     text = card(quantifier(), "models:/quantify-caco3-toc/1")
     for words in (
-        "# quantify-caco3-toc/1", "Estimates CaCO3 [wt%], TOC [wt%]", "128 bins of 160 eV from 0 keV",
+        "# quantify-caco3-toc/1",
+        "Estimates CaCO3 [wt%], TOC [wt%]",
+        "128 bins of 160 eV from 0 keV",
         "| boscorf/cd166 | 2: CD166-19, CD166-20 | CC-BY-4.0 | `1CECHNKREP0F1RSTCMT0` | Bishop (2022) |",
-        "| proxy | held out | labels | R2 | RMSE | MAE | bias |", "| CaCO3 | C2 | 20 | 0.9 | 4 | 4 | 0 |",
-        "± 10 wt%", "divided and multiplied by 1.65", "Mo 30 kV", "fewer than nine", "| optimiser.rate | `0.0001` |",
+        "| proxy | held out | labels | R2 | RMSE | MAE | bias |",
+        "| CaCO3 | C2 | 20 | 0.9 | 4 | 4 | 0 |",
+        "± 10 wt%",
+        "divided and multiplied by 1.65",
+        "Mo 30 kV",
+        "fewer than nine",
+        "| optimiser.rate | `0.0001` |",
     ):
         assert words in text
 
@@ -152,7 +178,10 @@ def test_a_card_admits_what_is_not_known() -> None:
 def test_exit_codes_are_0_done_1_refused_2_wrong_usage(store: Path, run: Write, capsys: Any) -> None:
     good, bad = str(run(quantifying(3))), str(run(quantifying(4)))
     for program, arguments, code in (
-        (gate.app, [good, good], 0), (gate.app, [bad, good], 1), (gate.app, [good], 2), (publish.app, ["no-run"], 1),
+        (gate.app, [good, good], 0),
+        (gate.app, [bad, good], 1),
+        (gate.app, [good], 2),
+        (publish.app, ["no-run"], 1),
     ):
         with pytest.raises(SystemExit) as stop:
             cli.run(program, arguments)

@@ -26,7 +26,10 @@ def test_with_one_residual_a_core_it_is_the_split_conformal_quantile(values: lis
 @given(residuals, st.integers(1, 12), st.floats(0.01, 100), st.randoms())
 @settings(deadline=None)
 def test_it_scales_with_the_residuals_and_ignores_their_order_and_sign(
-    values: list[float], cores: int, factor: float, random: Random,
+    values: list[float],
+    cores: int,
+    factor: float,
+    random: Random,
 ) -> None:
     groups = [i % cores for i in range(len(values))]
     order = random.sample(range(len(values)), len(values))
@@ -38,7 +41,7 @@ def test_it_scales_with_the_residuals_and_ignores_their_order_and_sign(
 def test_on_new_cores_it_holds_its_share_on_average_although_rows_of_a_core_belong_together() -> None:
     random, held = np.random.default_rng(0), []
     for _ in range(300):
-        cores = random.normal(0, 1, (20, 1)) + random.normal(0, 0.3, (20, 15))     # each core is off in its own way
+        cores = random.normal(0, 1, (20, 1)) + random.normal(0, 0.3, (20, 15))  # each core is off in its own way
         width = half_width(cores[:19].ravel(), np.repeat(np.arange(19), 15))
         held.append((np.abs(cores[19]) <= width).mean())
     assert 0.88 < np.mean(held) < 0.96
@@ -61,7 +64,9 @@ def test_too_few_residuals_give_nan_and_nan_residuals_do_not_count() -> None:
 @given(st.integers(0, 1000), st.integers(2, 40), st.integers(1, 40))
 @settings(deadline=None, max_examples=50)
 def test_at_most_one_in_twenty_of_the_spectra_it_was_calibrated_on_is_an_outlier(
-    seed: int, rows: int, cores: int,
+    seed: int,
+    rows: int,
+    cores: int,
 ) -> None:
     random = np.random.default_rng(seed)
     held_out = random.normal(size=(120, 12)) * random.uniform(0.1, 3, 12)
@@ -84,8 +89,8 @@ def test_rare_mixtures_and_unknown_patterns_both_stand_out() -> None:
     random = np.random.default_rng(1)
     known = random.normal(size=(400, 3)) @ random.normal(size=(3, 32)) + random.normal(0, 0.05, (400, 32))
     detector = fit_outlier(known[:200], known[200:], np.repeat(np.arange(20), 10))
-    assert (detector.score(10 * known[:5] - 9 * known.mean(0)) > 1).all()      # far along known directions
-    assert (detector.score(known[:5] + np.eye(32)[:5]) > 1).all()              # off them
+    assert (detector.score(10 * known[:5] - 9 * known.mean(0)) > 1).all()  # far along known directions
+    assert (detector.score(known[:5] + np.eye(32)[:5]) > 1).all()  # off them
     assert detector.score(known[:5]) == pytest.approx(detector.score(np.float32(known[:5])), rel=1e-3)
 
 
