@@ -1,4 +1,4 @@
-"""Make the example site again: ``python catalog/make_seed.py``. Writes ``sites/virtual`` and ``federation.yaml`` beside this file."""
+"""Make the example site and ``federation.yaml`` beside this file again: ``python catalog/make_seed.py``."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def measured(run: xr.Dataset, grid: EnergyGrid) -> np.ndarray:
     high = offset + (run.attrs["last_channel"] + 0.5) * gain
     voltage = run["tube_voltage"].values[:, None]
     ceiling = np.where(np.isfinite(voltage), np.minimum(high, voltage), high)
-    # A tolerance of 1e-6 bins keeps a detector edge that coincides with a bin edge on the same side whatever the rounding.
+    # A tolerance of 1e-6 bins keeps a detector edge that meets a bin edge on the same side whatever the rounding.
     slack = 1e-6 * grid.step
     inside: np.ndarray = (grid.edges[:-1] >= low - slack) & (grid.edges[1:] <= ceiling + slack)
     return inside
@@ -102,8 +102,10 @@ def refuse_impossible(run: xr.Dataset, where: str) -> None:
     if unknown.any():
         raise CalibrationError(
             where,
-            f"{unknown.sum()} of {unknown.size} spectra have no energy calibration, the first is {run['source'].values[np.argmax(unknown)]}",
-            'Put the result table or the .dfl beside them, or write calibration = { gain = "20 eV", offset = "0 eV" } under [scanner] in contribution.toml',
+            f"{unknown.sum()} of {unknown.size} spectra have no energy calibration, "
+            f"the first is {run['source'].values[np.argmax(unknown)]}",
+            "Put the result table or the .dfl beside them, or write "
+            'calibration = { gain = "20 eV", offset = "0 eV" } under [scanner] in contribution.toml',
         )
     wrong = ~(
         (gain >= GAIN_RANGE[0]) & (gain <= GAIN_RANGE[1]) & (offset >= OFFSET_RANGE[0]) & (offset <= OFFSET_RANGE[1])
@@ -112,8 +114,10 @@ def refuse_impossible(run: xr.Dataset, where: str) -> None:
         row = int(np.argmax(wrong))
         raise CalibrationError(
             where,
-            f"{run['source'].values[row]} would have {gain[row]:g} keV per channel from {offset[row]:g} keV (by {run['energy_source'].values[row]})",
-            f"Give a gain of {GAIN_RANGE[0]} to {GAIN_RANGE[1]} keV per channel and an offset of {OFFSET_RANGE[0]} to {OFFSET_RANGE[1]} keV",
+            f"{run['source'].values[row]} would have {gain[row]:g} keV per channel from {offset[row]:g} keV "
+            f"(by {run['energy_source'].values[row]})",
+            f"Give a gain of {GAIN_RANGE[0]} to {GAIN_RANGE[1]} keV per channel "
+            f"and an offset of {OFFSET_RANGE[0]} to {OFFSET_RANGE[1]} keV",
         )
     if not (live > 0).all():
         row = int(np.argmin(live > 0))

@@ -8,7 +8,6 @@ laboratory values. `select` and `measurements` read over every member at once.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -253,7 +252,7 @@ def write_federation(path: Path, members: Mapping[str, str | Path], *, title: st
     entries: dict[str, Any] = {}
     for site, member in members.items():
         try:
-            inside = Path(os.path.abspath(member)).relative_to(os.path.abspath(path.parent)).as_posix()
+            inside = Path(member).resolve().relative_to(path.parent.resolve()).as_posix()
         except ValueError as error:
             raise CatalogError(
                 member, f"lies outside the folder of {path}", "Keep member catalogs below the federation's folder"

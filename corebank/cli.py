@@ -107,7 +107,8 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None) -> None:
     else:
         already = f" ({sum(added.already.values())} spectra were there before)" if added.already else ""
         print(
-            f"added {sum(added.runs.values())} spectra in {len(added.runs)} runs and {added.measurements} measurements{already}, snapshot {added.snapshot}"
+            f"added {sum(added.runs.values())} spectra in {len(added.runs)} runs "
+            f"and {added.measurements} measurements{already}, snapshot {added.snapshot}"
         )
 
 
@@ -265,7 +266,8 @@ def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:
         if error.name not in ("torch", "mlflow", "safetensors", "sklearn"):
             raise
         print(
-            f'corebank: this needs {error.name}, which is not installed. Install it with: pip install "corebank[models]".',
+            f"corebank: this needs {error.name}, which is not installed. "
+            'Install it with: pip install "corebank[models]".',
             file=sys.stderr,
         )
         sys.exit(1)

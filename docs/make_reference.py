@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: ``python docs/make_reference.py``. A test fails when a page is out of date."""
+"""Write the reference pages from the code: ``python docs/make_reference.py``. A test fails when one is out of date."""
 
 from __future__ import annotations
 

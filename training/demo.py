@@ -120,7 +120,9 @@ class Shell:
         program = [sys.executable, *(["-m", "corebank"] if shown[0] == "corebank" else []), *shown[1:]]
         print("\n$ " + " ".join(_relative(word) for word in shown), flush=True)
         start = time.monotonic()
-        done = subprocess.run(program, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(  # noqa: S603 - the words are this module's own
+            program, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=False
+        )
         self.seconds[" ".join(_relative(word) for word in shown)] = round(time.monotonic() - start, 1)
         print("".join(f"  {_relative(line)}\n" for line in done.stdout.splitlines()), end="", flush=True)
         if done.returncode:
@@ -152,9 +154,15 @@ def main(*, data: Path | None = None, out: Path = ROOT / "demo") -> None:
         bring_in(shell, plan.later, out, plan)
         runs.append(train(shell, plan, out, stage=2))
     shell(
-        "corebank", "predict", f"models:/{plan.quantifier}@champion", plan.held_out, "--out", out / "prediction.csv",
-        "--plot", out / "figures" / "prediction.png",
-    )  # fmt: skip
+        "corebank",
+        "predict",
+        f"models:/{plan.quantifier}@champion",
+        plan.held_out,
+        "--out",
+        out / "prediction.csv",
+        "--plot",
+        out / "figures" / "prediction.png",
+    )
     report = demo_report.make(out, plan.title, runs, core=plan.core, section=plan.section, proxies=plan.proxies)
     report |= {
         "seconds": round(time.monotonic() - start, 1),
@@ -193,10 +201,18 @@ def train(shell: Shell, plan: Plan, out: Path, *, stage: int) -> Mapping[str, Pa
     cards = ["--alias", "champion", "--cards", out / "cards"]
     shell("python", "-m", "registry.publish", runs["pretrain"], "--name", FOUNDATION, *cards)
     shell(
-        "python", "-m", "training.finetune", RECIPES / f"{plan.recipes}-finetune.toml", "--catalog", federation,
-        "--from", f"models:/{FOUNDATION}@champion", *(word for proxy in plan.proxies for word in ("--proxy", proxy)),
-        "--out", runs["finetune"],
-    )  # fmt: skip
+        "python",
+        "-m",
+        "training.finetune",
+        RECIPES / f"{plan.recipes}-finetune.toml",
+        "--catalog",
+        federation,
+        "--from",
+        f"models:/{FOUNDATION}@champion",
+        *(word for proxy in plan.proxies for word in ("--proxy", proxy)),
+        "--out",
+        runs["finetune"],
+    )
     shell("python", "-m", "registry.publish", runs["finetune"], "--name", plan.quantifier, *cards)
     return runs
 

@@ -1,4 +1,4 @@
-"""What the demo reports: what went in, the losses, the error on the core that nobody trained on, and where it all is."""
+"""What the demo reports: what went in, the losses, the error on the core that nobody trained on, and where it is."""
 
 from __future__ import annotations
 
@@ -44,19 +44,29 @@ def make(
     return {
         "title": title,
         "went_in": [
-            {"site": site, "expedition": expedition, "spectra": sum(source.metadata["runs"].values()), "runs": len(source.metadata["runs"]),
-             "cores": len(source.metadata["cores"]), "measurements": source.metadata["measurements"]}
+            {
+                "site": site,
+                "expedition": expedition,
+                "spectra": sum(source.metadata["runs"].values()),
+                "runs": len(source.metadata["runs"]),
+                "cores": len(source.metadata["cores"]),
+                "measurements": source.metadata["measurements"],
+            }
             for site, expedition, source in catalog.sources(out / "federation.yaml")
         ],
         "pretraining": [_losses(stage["pretrain"]) for stage in stages],
         "held_out": {
-            "core": core, "section": section, "models": stages[-1]["finetune"]["held_out"],
+            "core": core,
+            "section": section,
+            "models": stages[-1]["finetune"]["held_out"],
             "prediction": _judged(out, core, section, proxies),
         },
         "files": {
-            "federation": "federation.yaml", "prediction": "prediction.csv", "figures": sorted(path.name for path in (out / "figures").glob("*.png")),
+            "federation": "federation.yaml",
+            "prediction": "prediction.csv",
+            "figures": sorted(path.name for path in (out / "figures").glob("*.png")),
         },
-    }  # fmt: skip
+    }
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -64,14 +74,17 @@ def table(report: Mapping[str, Any]) -> str:
     lines = [f"corebank on {report['title']}", "", "What went in"]
     for one in report["went_in"]:
         lines.append(
-            f"  {one['site']}/{one['expedition']}: {one['spectra']} spectra in {one['runs']} runs of {one['cores']} cores, "
-            f"{one['measurements']} measurements"
+            f"  {one['site']}/{one['expedition']}: {one['spectra']} spectra in {one['runs']} runs "
+            f"of {one['cores']} cores, {one['measurements']} measurements"
         )
     lines.append(f"  together {sum(one['spectra'] for one in report['went_in'])} spectra")
     for stage, losses in enumerate(report["pretraining"], 1):
         lines += [
             "",
-            f"Pretraining, stage {stage}: {losses['spectra']} spectra, {losses['epochs']} epochs, {losses['seconds']:.0f} s",
+            (
+                f"Pretraining, stage {stage}: {losses['spectra']} spectra, {losses['epochs']} epochs, "
+                f"{losses['seconds']:.0f} s"
+            ),
         ]
         lines += [f"  training loss {losses['train'][0]:.3f} -> {losses['train'][1]:.3f}"]
         lines += [
@@ -81,12 +94,16 @@ def table(report: Mapping[str, Any]) -> str:
     held = report["held_out"]
     lines += [
         "",
-        f"Nobody trained on {' '.join(filter(None, (held['core'], held['section'])))}; prediction.csv against its laboratory values",
+        (
+            f"Nobody trained on {' '.join(filter(None, (held['core'], held['section'])))}; "
+            "prediction.csv against its laboratory values"
+        ),
     ]
     for proxy, one in held["prediction"].items():
         lines.append(
-            f"  {proxy} [{one['unit']}]: R2 {one['r2']:.2f}, RMSE {one['rmse']:.2f}, bias {one['bias']:+.2f}, n {one['n']}; "
-            f"{one['inside']} of {one['n']} inside the 90 % interval; {one['warned']} of {one['spectra']} spectra with a warning"
+            f"  {proxy} [{one['unit']}]: R2 {one['r2']:.2f}, RMSE {one['rmse']:.2f}, bias {one['bias']:+.2f}, "
+            f"n {one['n']}; {one['inside']} of {one['n']} inside the 90 % interval; "
+            f"{one['warned']} of {one['spectra']} spectra with a warning"
         )
     lines += [
         "",
@@ -98,9 +115,10 @@ def table(report: Mapping[str, Any]) -> str:
             for name, one in models.items()
         ]
     lines += [
-        "", f"demo/prediction.csv, demo/figures: {', '.join(report['files']['figures'])}",
+        "",
+        f"demo/prediction.csv, demo/figures: {', '.join(report['files']['figures'])}",
         f"{report['seconds']:.0f} s, peak memory {report['peak_memory_mb']} MB; models in {report['tracking_uri']}",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
 
 
@@ -108,10 +126,12 @@ def _losses(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """First and last loss of a pretraining run."""
     epochs = metrics["epochs"]
     return {
-        "spectra": metrics["spectra"]["train"], "epochs": len(epochs["train"]), "seconds": metrics["seconds"],
+        "spectra": metrics["spectra"]["train"],
+        "epochs": len(epochs["train"]),
+        "seconds": metrics["seconds"],
         "train": [epochs["train"][0], epochs["train"][-1]],
         "validation": {name: [losses[0], losses[-1]] for name, losses in epochs["validation"].items()},
-    }  # fmt: skip
+    }
 
 
 def _judged(out: Path, core: str, section: str, proxies: Sequence[str]) -> dict[str, Any]:
@@ -132,7 +152,9 @@ def _judged(out: Path, core: str, section: str, proxies: Sequence[str]) -> dict[
         }
         truth = found.values[:, 0]
         results[proxy] = score(truth, means[""]) | {
-            "unit": found.units[0], "inside": int(((truth >= means["_lower"]) & (truth <= means["_upper"])).sum()),
-            "spectra": len(prediction), "warned": int(prediction["warning"].notna().sum()),
-        }  # fmt: skip
+            "unit": found.units[0],
+            "inside": int(((truth >= means["_lower"]) & (truth <= means["_upper"])).sum()),
+            "spectra": len(prediction),
+            "warned": int(prediction["warning"].notna().sum()),
+        }
     return results

@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from corebank import __version__
 from corebank.contribution import Contribution, with_provenance
-from corebank.contribution.metadata import is_slug, slugged
+from corebank.contribution.toml import is_slug, slugged
 from corebank.errors import BankError, BankNotFoundError
 from corebank.schema import EnergyGrid
 
@@ -73,7 +73,7 @@ class Commit:
 
 
 def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Bank:
-    """Make an empty bank for `site` at a local path; raises `BankError` when something is there, or `site` is no slug."""
+    """Make an empty bank for `site` at a local path; raises `BankError` if something is there or `site` is no slug."""
     folder = _local(path)
     if not is_slug(site):
         raise BankError(
@@ -179,7 +179,7 @@ class Bank:
         return {str(name): int(count) for name, count in dict(self.attributes(expedition)["runs"]).items()}
 
     def run(self, expedition: str, run: str, level: Level = "intensity") -> xr.Dataset:
-        """One run, lazy (dask): `level` ``counts`` (spectrum, channel) as measured, or ``intensity`` (spectrum, energy).
+        """One run, lazy (dask): level ``counts`` (spectrum, channel) as measured, or ``intensity`` (spectrum, energy).
 
         Columns as in `corebank.schema.SPECTRUM`, attributes as in `RUN_ATTRIBUTES`.
         Raises `BankNotFoundError` for an expedition or run that is not there, `BankError` for an unknown level.

@@ -136,6 +136,6 @@ def write(
 
 
 def _said(table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Rows as hashable values that compare equal when they say the same, NaN included; a renamed file says nothing new."""
+    """Rows as hashable values that are equal when they say the same, NaN included; a renamed file says nothing new."""
     rows = table.drop(columns="source").itertuples(index=False)
     return [tuple(None if isinstance(value, float) and np.isnan(value) else value for value in row) for row in rows]

@@ -1,8 +1,8 @@
 """``catalog.yaml``: the Intake entries of a bank, written beside it after each commit.
 
 Intake's first catalog format with an own driver is the one that lists, searches, checks parameters and opens from any
-working directory in Intake 2 (docs/decisions/0003-intake.md). The file is plain text made from the bank, so it can be made again
-at any time, and is replaced in one step.
+working directory in Intake 2 (docs/decisions/0003-intake.md). The file is plain text made from the bank, so it can be
+made again at any time, and is replaced in one step.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from corebank import calibrate, readers, schema
 from corebank.contribution import laboratory, metadata, placing
 from corebank.contribution.metadata import Expedition, Metadata, Scanner, Section
 from corebank.contribution.placing import Finding
+from corebank.contribution.toml import slugged
 from corebank.errors import ContributionError, CorebankError
 from corebank.readers import Scan
 from corebank.readers.files import File
@@ -51,7 +52,10 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.folder}: {self.files_used + len(self.set_aside)} files found, {self.files_used} used, {len(self.set_aside)} set aside"
+            (
+                f"{self.folder}: {self.files_used + len(self.set_aside)} files found, "
+                f"{self.files_used} used, {len(self.set_aside)} set aside"
+            )
         ]
         lines += [f"  {run}: {count} spectra" for run, count in self.runs.items()]
         lines += [f"  {self.measurements} measurements"] if self.measurements else []
@@ -250,7 +254,7 @@ def _tables(words: Metadata, folder: Path) -> dict[str, File]:
 
 
 def _implied(folder: Path, scans: Sequence[Scan]) -> Metadata:
-    name = metadata.slugged(folder.resolve().name) or "folder"
+    name = slugged(folder.resolve().name) or "folder"
     sections = tuple(
         Section(
             core=folder.resolve().name,

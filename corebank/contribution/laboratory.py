@@ -193,7 +193,8 @@ def _where(
     if laboratory.depth:
         middle = _numbers(raw, laboratory.depth, file)
         return core, section, middle - half, middle + half
-    assert laboratory.top is not None and laboratory.bottom is not None  # metadata allows no fourth way
+    assert laboratory.top is not None  # metadata allows no fourth way
+    assert laboratory.bottom is not None
     return core, section, _numbers(raw, laboratory.top, file), _numbers(raw, laboratory.bottom, file)
 
 

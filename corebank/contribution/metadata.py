@@ -6,21 +6,16 @@ in the file (``top = "33.4 cm"``) and are plain numbers in the bank's units from
 
 from __future__ import annotations
 
-import hashlib
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from corebank import units
-from corebank.errors import ContributionError, UnitError
+from corebank.contribution.toml import Table, slugged
+from corebank.errors import ContributionError
 
 FILE_NAME = "contribution.toml"
-
-_SLUG = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +114,6 @@ class Metadata:
     measurements: tuple[Laboratory, ...] = ()
     text: str = field(default="", repr=False)
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the file's text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
 
 def read(path: Path) -> Metadata:
     """Read and check a ``contribution.toml``.
@@ -146,96 +136,14 @@ def read(path: Path) -> Metadata:
         raise ContributionError(
             path, f"is not valid TOML ({error})", "Correct that line; text goes between quotes"
         ) from error
-    table = _Table(path, raw)
+    table = Table(path, raw)
     metadata = _metadata(table, text)
     if table.problems:
         raise ContributionError(path, "; ".join(table.problems), "Correct these places in the file")
     return metadata
 
 
-class _Table:
-    """A TOML table being taken apart; problems are collected in one list that all its children share."""
-
-    def __init__(self, path: Path, raw: Mapping[str, Any], name: str = "", problems: list[str] | None = None) -> None:
-        self.path, self.raw, self.name = path, raw, name
-        self.problems: list[str] = [] if problems is None else problems
-        self._taken: set[str] = set()
-
-    def say(self, key: str, found: str) -> None:
-        self.problems.append(f"{self.name}{'.' if self.name and key else ''}{key}: {found}")
-
-    def text(self, key: str, *, needed: bool = False, slug: bool = False) -> str:
-        self._taken.add(key)
-        value = self.raw.get(key, "")
-        if isinstance(value, date):
-            value = value.isoformat()
-        if not isinstance(value, str):
-            self.say(key, f"is {value!r}, should be text between quotes")
-            return ""
-        if needed and not value.strip():
-            self.say(key, "is missing")
-        elif slug and value and not is_slug(value):
-            self.say(key, f'is {value!r}, should be small letters, digits and hyphens, such as "{slugged(value)}"')
-        return value.strip()
-
-    def flag(self, key: str) -> bool:
-        self._taken.add(key)
-        value = self.raw.get(key, False)
-        if not isinstance(value, bool):
-            self.say(key, f"is {value!r}, should be true or false")
-        return bool(value)
-
-    def number(self, key: str, low: float, high: float) -> float | None:
-        self._taken.add(key)
-        value = self.raw.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            self.say(key, f"is {value!r}, should be a number from {low:g} to {high:g}")
-            return None
-        return float(value)
-
-    def quantity(self, key: str, unit: str, *, needed: bool = False) -> float | None:
-        text = self.text(key, needed=needed)
-        try:
-            return units.quantity(text, unit, key) if text else None
-        except UnitError as error:
-            self.say(key, f"{error.found}. {error.fix}")
-            return None
-
-    def column(self, key: str) -> tuple[str, str] | None:
-        text = self.text(key)
-        try:
-            return units.column(text, key) if text else None
-        except UnitError as error:
-            self.say(key, f"{error.found}. {error.fix}")
-            return None
-
-    def child(self, key: str) -> _Table:
-        self._taken.add(key)
-        value = self.raw.get(key, {})
-        if not isinstance(value, dict):
-            self.say(key, "should be a table")
-            value = {}
-        return _Table(self.path, value, f"{self.name}.{key}".strip("."), self.problems)
-
-    def children(self, key: str) -> list[_Table]:
-        self._taken.add(key)
-        value = self.raw.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            self.say(key, f"should be written as [[{key}]]")
-            value = []
-        return [
-            _Table(self.path, item, f"{self.name}.{key}[{number}]".strip("."), self.problems)
-            for number, item in enumerate(value, 1)
-        ]
-
-    def done(self) -> None:
-        for key in sorted(self.raw.keys() - self._taken):
-            self.say(key, f"is unknown; known here are {', '.join(sorted(self._taken))}")
-
-
-def _metadata(table: _Table, text: str) -> Metadata:
+def _metadata(table: Table, text: str) -> Metadata:
     expedition, scanner = _expedition(table.child("expedition")), _scanner(table.child("scanner"))
     cores, sections = [], []
     for entry in table.children("core"):
@@ -269,7 +177,7 @@ def _metadata(table: _Table, text: str) -> Metadata:
     )
 
 
-def _expedition(entry: _Table) -> Expedition:
+def _expedition(entry: Table) -> Expedition:
     embargo = entry.text("embargo_until")
     if embargo:
         try:
@@ -292,7 +200,7 @@ def _expedition(entry: _Table) -> Expedition:
     return expedition
 
 
-def _scanner(entry: _Table) -> Scanner:
+def _scanner(entry: Table) -> Scanner:
     calibration = entry.child("calibration")
     scanner = Scanner(
         kind=entry.text("kind"),
@@ -310,7 +218,7 @@ def _scanner(entry: _Table) -> Scanner:
     return scanner
 
 
-def _section(entry: _Table, core: str) -> Section:
+def _section(entry: Table, core: str) -> Section:
     name, folder = entry.text("name", needed=True), entry.text("folder", needed=True)
     run = entry.text("run", slug=True) or slugged(name)
     if name and not run:
@@ -327,7 +235,7 @@ def _section(entry: _Table, core: str) -> Section:
     )
 
 
-def _laboratory(entry: _Table) -> Laboratory:
+def _laboratory(entry: Table) -> Laboratory:
     columns_table, thickness = entry.child("columns"), entry.quantity("thickness", "mm")
     columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
     laboratory = Laboratory(
@@ -356,13 +264,3 @@ def _laboratory(entry: _Table) -> Laboratory:
         entry.say("columns", 'is missing; write columns = { TOC = "name of the column [wt%]" }')
     entry.done()
     return laboratory
-
-
-def is_slug(name: str) -> bool:
-    """True for small letters and digits, with single hyphens or dots between them."""
-    return _SLUG.fullmatch(name) is not None
-
-
-def slugged(name: str) -> str:
-    """`name` in small letters, digits and hyphens: ``CD166/19 S1`` becomes ``cd166-19-s1``."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

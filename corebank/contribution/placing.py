@@ -134,7 +134,8 @@ def findings_of(runs: Mapping[str, xr.Dataset]) -> list[Finding]:
                 Finding(
                     "info",
                     name,
-                    f"{estimated} of {bits.size} spectra are not in the result table and got the run's median calibration",
+                    f"{estimated} of {bits.size} spectra are not in the result table "
+                    "and got the run's median calibration",
                 )
             )
     return findings

@@ -18,7 +18,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
@@ -28,7 +27,7 @@ import pandas as pd
 
 from corebank import __version__, bundle
 from corebank.errors import RegistryError
-from corebank.hub.tags import CORES, DIGEST, bundle_folder, digest, flat, key, of_bundle, of_lineage
+from corebank.hub.tags import CORES, DIGEST, Version, bundle_folder, digest, flat, key, of_bundle, of_lineage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,22 +42,6 @@ MODEL = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^@/]+)|/(?P<number>\d+
 
 REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:")
 """URLs that are not a file on this machine; a single letter is a Windows drive."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """One registered version of a model."""
-
-    name: str
-    number: int
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-    """What `register` and `point` wrote: snapshots, cores, parent, recipe, and who moved which alias when and why."""
-
-    @property
-    def uri(self) -> str:
-        """``models:/name/number``."""
-        return f"models:/{self.name}/{self.number}"
 
 
 def tracking_uri() -> str:

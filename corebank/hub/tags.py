@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,22 @@ from corebank import bundle
 from corebank.errors import RegistryError
 
 SNAPSHOT, CORES, PARENT, DIGEST = "corebank.snapshot.", "corebank.cores.", "corebank.parent", "corebank.bundle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One registered version of a model."""
+
+    name: str
+    number: int
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    """What `register` and `point` wrote: snapshots, cores, parent, recipe, and who moved which alias when and why."""
+
+    @property
+    def uri(self) -> str:
+        """``models:/name/number``."""
+        return f"models:/{self.name}/{self.number}"
 
 
 def bundle_folder(path: Path) -> Path:

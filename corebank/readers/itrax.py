@@ -31,7 +31,7 @@ class Spectrum:
     counts: np.ndarray
 
     def number(self, key: str) -> float:
-        """Header field `key` as a number, NaN when it is empty or absent; raises `ReadError` when it is not a number."""
+        """Header field `key` as a number, NaN when it is empty or absent; raises `ReadError` when it is no number."""
         text = self.header.get(key, "").strip()
         try:
             return float(text) if text else float("nan")

@@ -126,8 +126,9 @@ def _calibration(
 ) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
     """Gain and offset per spectrum, where they came from, and the result table they were taken from, if any.
 
-    The table that calibrates the most spectra wins, then ``Results`` over ``result`` (the re-evaluation over the first one, as the scanner's
-    program names them), then the settings file. Spectra that a table leaves out get the run's median.
+    The table that calibrates the most spectra wins, then ``Results`` over ``result`` (the re-evaluation over the first
+    one, as the scanner's program names them), then the settings file. Spectra that a table leaves out get the run's
+    median.
     """
     gain = np.full(len(stems), np.nan)
     offset, source = gain.copy(), [""] * len(stems)
@@ -161,7 +162,8 @@ def _refuse_mixed(seen: Sequence[tuple[str, int, str]]) -> None:
         if (channels, setting) != first[1:]:
             raise ReadError(
                 name,
-                f"{channels} channels, {setting or 'no setting'}, while {first[0]} has {first[1]}, {first[2] or 'no setting'}",
+                f"{channels} channels, {setting or 'no setting'}, "
+                f"while {first[0]} has {first[1]}, {first[2] or 'no setting'}",
                 "Put the two machine settings into two folders; each is a run of its own",
             )
 
@@ -174,7 +176,8 @@ def _refuse_changed_counts(read: Sequence[itrax.Spectrum]) -> None:
         row = int(np.nanargmin(share))
         raise ReadError(
             read[row].file.name,
-            f"the channels add up to {sums[row]:.0f} of events_in_run = {events[row]:.0f}, the rest of the run to all of them",
+            f"the channels add up to {sums[row]:.0f} of events_in_run = {events[row]:.0f}, "
+            "the rest of the run to all of them",
             "A count was changed; copy the file from the scanner again",
         )
 

@@ -53,7 +53,7 @@ def test_the_wheel_carries_the_words_about_public_cores(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_a_clean_environment_with_the_wheel_alone_opens_a_bank_through_intake(wheel: Path, tmp_path: Path) -> None:
-    """No extras, another working directory: the first Python lines of the README work, and neither torch nor mlflow is there."""
+    """No extras, another working directory: the README's first Python lines work without torch or mlflow."""
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run(
