@@ -168,6 +168,8 @@ def main(*, data: Path | None = None, out: Path = ROOT / "demo") -> None:
         "seconds": round(time.monotonic() - start, 1),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
         "commands": shell.seconds,
+        "folder": _relative(out),
+        "quantifier": plan.quantifier,
         "tracking_uri": store,
     }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -61,11 +61,7 @@ def make(
             "models": stages[-1]["finetune"]["held_out"],
             "prediction": _judged(out, core, section, proxies),
         },
-        "files": {
-            "federation": "federation.yaml",
-            "prediction": "prediction.csv",
-            "figures": sorted(path.name for path in (out / "figures").glob("*.png")),
-        },
+        "figures": sorted(path.name for path in (out / "figures").glob("*.png")),
     }
 
 
@@ -88,7 +84,7 @@ def table(report: Mapping[str, Any]) -> str:
         ]
         lines += [f"  training loss {losses['train'][0]:.3f} -> {losses['train'][1]:.3f}"]
         lines += [
-            f"  held-out cores of {name} {first:.3f} -> {last:.3f}"
+            f"  held out of {name} {first:.3f} -> {last:.3f}"
             for name, (first, last) in losses["validation"].items()
         ]
     held = report["held_out"]
@@ -116,8 +112,15 @@ def table(report: Mapping[str, Any]) -> str:
         ]
     lines += [
         "",
-        f"demo/prediction.csv, demo/figures: {', '.join(report['files']['figures'])}",
-        f"{report['seconds']:.0f} s, peak memory {report['peak_memory_mb']} MB; models in {report['tracking_uri']}",
+        (
+            f"In {report['folder']}: prediction.csv, report.json, federation.yaml, banks/, runs/, figures/ "
+            f"({', '.join(report['figures'])})"
+        ),
+        f"{report['seconds']:.0f} s, peak memory {report['peak_memory_mb']} MB",
+        "",
+        "To quantify another core with the model that was made:",
+        f"  export MLFLOW_TRACKING_URI={report['tracking_uri']}",
+        f"  corebank predict models:/{report['quantifier']}@champion FOLDER --out values.csv --plot profile.png",
     ]
     return "\n".join(lines)
 
