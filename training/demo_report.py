@@ -84,8 +84,7 @@ def table(report: Mapping[str, Any]) -> str:
         ]
         lines += [f"  training loss {losses['train'][0]:.3f} -> {losses['train'][1]:.3f}"]
         lines += [
-            f"  held out of {name} {first:.3f} -> {last:.3f}"
-            for name, (first, last) in losses["validation"].items()
+            f"  held out of {name} {first:.3f} -> {last:.3f}" for name, (first, last) in losses["validation"].items()
         ]
     held = report["held_out"]
     lines += [

@@ -58,6 +58,6 @@ def test_bench_a_training_step(benchmark: BenchmarkFixture, stored: bank.Bank) -
     def step() -> float:
         loss = network(batch.values_BE, batch.measured_BE, batch.settings_BS, 0.5, generator).loss
         loss.backward()
-        return float(loss)
+        return loss.item()
 
     assert np.isfinite(benchmark(step))

@@ -53,8 +53,14 @@ def drawn(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_laboratory_values_of_another_section_or_another_depth_stay_out() -> None:
+    """Sections may overlap in composite depth, and a section's profile must not stretch to the whole core's labels."""
+    for elsewhere in (MEASURED, MEASURED.assign(section="", depth_top=5000, depth_bottom=5010)):
+        assert "laboratory" not in drawn(plot.depth_profile(predictions(), elsewhere, "CaCO3"))
+
+
 def test_a_profile_shows_prediction_interval_warnings_and_laboratory_downwards() -> None:
-    figure = plot.depth_profile(predictions(warned=3), MEASURED, "CaCO3")
+    figure = plot.depth_profile(predictions(warned=3), MEASURED.assign(section=""), "CaCO3")
     (ax,) = figure.axes
     assert drawn(figure) == ["90 % interval", "predicted", "predicted, with a warning", "laboratory"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("CaCO$_3$ [wt%]", "Depth [cm]", "CD166-19")
