@@ -51,12 +51,12 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [
-            (
-                f"{self.folder}: {self.files_used + len(self.set_aside)} files found, "
-                f"{self.files_used} used, {len(self.set_aside)} set aside"
-            )
-        ]
+        found, aside = self.files_used + len(self.set_aside), len(self.set_aside)
+        lines = [f"{self.folder}: {found} files found, {self.files_used} used, {aside} set aside"]
+        # Every name is in the JSON report; here one of each kind is enough to recognise the others.
+        for reason, count in Counter(self.set_aside.values()).most_common():
+            first = next(name for name, why in self.set_aside.items() if why == reason)
+            lines.append(f"  set aside: {first}" + (f" and {count - 1} more" if count > 1 else "") + f": {reason}")
         lines += [f"  {run}: {count} spectra" for run, count in self.runs.items()]
         lines += [f"  {self.measurements} measurements"] if self.measurements else []
         lines += [f"  {finding.severity}: {finding.where}: {finding.found}" for finding in self.findings]

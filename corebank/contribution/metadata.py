@@ -253,12 +253,8 @@ def _laboratory(entry: Table) -> Laboratory:
     )
     if PurePosixPath(laboratory.file).is_absolute() or ".." in PurePosixPath(laboratory.file).parts:
         entry.say("file", f"is {laboratory.file!r}, should be a file inside the folder")
-    ways = [
-        bool(laboratory.section and laboratory.position),
-        bool(laboratory.depth),
-        bool(laboratory.top and laboratory.bottom),
-    ]
-    if sum(ways) != 1:
+    given = {name for name in ("section", "position", "depth", "top", "bottom") if getattr(laboratory, name)}
+    if given not in ({"top", "bottom"}, {"depth"}, {"section", "position"}):
         entry.say("", "give depths in one way: top and bottom, or depth, or section and position")
     if not columns_table.raw:
         entry.say("columns", 'is missing; write columns = { TOC = "name of the column [wt%]" }')

@@ -45,7 +45,9 @@ def test_a_good_folder_passes_and_every_file_is_accounted_for(tmp_path: Path, zi
     assert [finding.found for finding in report.findings] == ["no number in 1 cells (b.d.l.)"]
     assert (report.files_used, set(report.set_aside)) == (15, {"S1/sumspectra.spe", "S2/sumspectra.spe"})
     assert json.loads(report.to_json())["files_found"] == 17
-    assert str(report).startswith(f"{tmp_path / 'cruise1'}: 17 files found, 15 used, 2 set aside\n  s1: 5 spectra\n")
+    assert str(report).startswith(f"{tmp_path / 'cruise1'}: 17 files found, 15 used, 2 set aside\n")
+    assert "  set aside: S1/sumspectra.spe and 1 more: sum spectrum" in str(report)
+    assert "\n  s1: 5 spectra\n" in str(report)
     for name, row in (("s1", 0), ("s2", 1)):
         np.testing.assert_array_equal(found.runs[name]["counts"].values, spectra(5, seed=row))
         assert run_problems(found.runs[name]) == []

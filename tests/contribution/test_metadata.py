@@ -112,6 +112,16 @@ BREAKS = {
         'depth = "depth [cm]"\ntop = "a [cm]"\nbottom = "b [cm]"',
         "measurements[1]: give depths in one way",
     ),
+    "a section beside a composite depth": (
+        'depth = "depth [cm]"',
+        'depth = "depth [cm]"\nsection = "section"',
+        "measurements[1]: give depths in one way",
+    ),
+    "a file outside the folder": (
+        'file = "lab.csv"',
+        'file = "../lab.csv"',
+        "measurements[1].file: is '../lab.csv', should be a file inside the folder",
+    ),
     "no way of depth": ('depth = "depth [cm]"', "", "measurements[1]: give depths in one way"),
     "no columns": ('columns = { TOC = "TOC_pct [wt%]" }', "", "measurements[1].columns: is missing"),
     "column unit": (
