@@ -113,12 +113,13 @@ def open_bank(path: str | Path, at: str = "main") -> Bank:
     Raises `BankNotFoundError` when either is not there, `BankError` when a newer corebank wrote the bank.
     """
     folder = _local(path)
+    missing = BankNotFoundError(folder, "there is no bank", f"Make one with: corebank init {folder} --site NAME")
+    if not (folder / _REPOSITORY).is_dir():  # icechunk would make the folder that it looks into
+        raise missing
     try:
         repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(folder / _REPOSITORY)))
     except icechunk.IcechunkError as error:
-        raise BankNotFoundError(
-            folder, "there is no bank", f"Make one with: corebank init {folder} --site NAME"
-        ) from error
+        raise missing from error
     bank = Bank(folder, repository, _snapshot(folder, repository, at))
     if bank.about["schema_version"] > SCHEMA_VERSION:
         raise BankError(

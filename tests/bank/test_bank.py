@@ -286,3 +286,15 @@ def test_a_contribution_is_named_by_what_it_holds(tmp_path_factory: pytest.TempP
     first = made(folder / "a", sections=["S1"], count=2)
     assert adding.identifier(first) == adding.identifier(contribution.checked(folder / "a"))
     assert adding.identifier(first) != adding.identifier(made(folder / "b", sections=names, count=2))
+
+
+def test_looking_for_a_bank_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BankNotFoundError, match=r"there is no bank. Make one with: corebank init"):
+        banks.open_bank(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_only_looks_like_a_bank_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    with pytest.raises(BankNotFoundError, match=r"there is no bank. Make one with: corebank init"):
+        banks.open_bank(tmp_path)
