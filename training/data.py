@@ -20,7 +20,9 @@ from training.recipe import Data, Split
 
 
 def spectra(catalog: str, data: Data) -> xr.Dataset:
-    """The spectra that `data` selects from `catalog`, lazy; see `corebank.catalog.select` for what is in it.
+    """The spectra that `data` selects from `catalog`, columns in memory and intensity lazy.
+
+    See `corebank.catalog.select` for what is in it.
 
     Raises `CatalogError` for names that are not there, `TrainingError` when the flags leave nothing.
     """
@@ -35,7 +37,9 @@ def spectra(catalog: str, data: Data) -> xr.Dataset:
     keep = (selected["flags"].values & skipped) == 0
     if not keep.any():
         raise TrainingError(catalog, f"all {len(keep)} spectra are flagged", "Shorten data.skip_flags")
-    return selected if keep.all() else selected.isel(spectrum=np.flatnonzero(keep))
+    kept = selected if keep.all() else selected.isel(spectrum=np.flatnonzero(keep))
+    # The columns are looked at again and again (splits, labels, every validation): read them once, the spectra later.
+    return kept.drop_vars("intensity").load().assign(intensity=kept["intensity"])
 
 
 def measurements(catalog: str, data: Data) -> pd.DataFrame:

@@ -154,6 +154,10 @@ class Bank:
     def _expeditions(self) -> list[str]:
         return [name for name in layout.groups(self._store) if name != adding.CONTRIBUTIONS]
 
+    @cached_property
+    def _attributes(self) -> dict[str, dict[str, Any]]:
+        return {}  # of each expedition asked for: one read a snapshot, not one a run
+
     @property
     def site(self) -> str:
         """Name of the lab that owns the bank."""
@@ -173,7 +177,9 @@ class Bank:
         if expedition not in self._expeditions:
             known = ", ".join(self._expeditions) or "none yet"
             raise BankNotFoundError(self.path, f"there is no expedition {expedition!r}", f"It holds {known}")
-        return layout.attributes(self._store, expedition)
+        if expedition not in self._attributes:
+            self._attributes[expedition] = layout.attributes(self._store, expedition)
+        return dict(self._attributes[expedition])
 
     def runs(self, expedition: str) -> dict[str, int]:
         """Run -> number of spectra, in the order in which they came in."""
@@ -315,7 +321,7 @@ class Bank:
 
     def _become(self, snapshot: str) -> None:
         self.snapshot = snapshot
-        for cached in ("_store", "about", "_expeditions"):
+        for cached in ("_store", "about", "_expeditions", "_attributes"):
             self.__dict__.pop(cached, None)
 
 

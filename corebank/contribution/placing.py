@@ -35,7 +35,7 @@ def runs(words: Metadata, scans: Sequence[Scan], findings: list[Finding]) -> dic
         scan = by_folder.get(section.folder)
         if scan is None:
             known = (
-                readers.positions(sorted(by_folder.keys() - {part.folder for part in words.sections}))
+                readers.shortlist(sorted(by_folder.keys() - {part.folder for part in words.sections}))
                 or "none that is not listed"
             )
             findings.append(

@@ -110,7 +110,7 @@ def read(path: Path) -> xr.Dataset:
     return read_scan(Scan(".", kind, [file]))
 
 
-def positions(folders: Iterable[str]) -> str:
+def shortlist(folders: Iterable[str]) -> str:
     """A short list of folders for a message."""
     names = list(folders)
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from corebank.contribution import metadata
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [
@@ -56,6 +58,15 @@ def test_every_link_between_pages_leads_to_a_file(page: Path) -> None:
     prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", prose)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_contribution_toml_that_the_how_to_shows_is_a_valid_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "contribute.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "contribution.toml").write_text(shown, encoding="utf-8")
+    words = metadata.read(tmp_path / "contribution.toml")
+    assert [section.run for section in words.sections] == ["lp08-1c"]
+    assert words.measurements[0].columns == {"TOC": ("TOC_pct", "wt%")}
 
 
 def test_the_reference_pages_are_what_the_code_says_today() -> None:
