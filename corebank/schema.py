@@ -95,6 +95,24 @@ class Flag(IntFlag):
     """1 - live time / real time is above `corebank.quality.HIGH_DEAD_TIME`."""
     NOT_IN_POSITION = 8
     """The scanner, or the result table's ``validity``, says that the detector did not reach its place."""
+    SATURATED = 16
+    """Channels stand at the end of their counter; see `corebank.quality`, as for all below."""
+    AIR_GAP = 32
+    """More argon of the air than in the rest of the run."""
+    GAIN_JUMP = 64
+    """Its lines lie wider or closer than those of the run."""
+    LINE_SHIFT = 128
+    """Its lines lie shifted against those of the run."""
+    DUPLICATE = 256
+    """The same counts stand at another position of the run."""
+    NEAR_DUPLICATE = 512
+    """More alike to another spectrum of the run than counting noise allows."""
+    OUTLIER = 1024
+    """Unlike its neighbours above and below."""
+    WRONG_ANODE = 2048
+    """The tube's scattered lines are those of another anode than declared."""
+    OUTSIDE_SECTION = 4096
+    """Beyond the end of the section that contribution.toml gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
