@@ -36,6 +36,10 @@ class ReadError(CorebankError, ValueError):
     """A scanner file is not what it claims to be."""
 
 
+class UnsafeFileError(ReadError):
+    """An archive or a link that leads out of its folder, or unpacks to far more than it holds."""
+
+
 class UnitError(CorebankError, ValueError):
     """A quantity has no unit, an unknown unit, or a unit of another dimension."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 import pint
@@ -20,6 +21,11 @@ _SPELLINGS = {"wt%": "weight_percent", "wt.%": "weight_percent", "wt %": "weight
 _QUANTITY = re.compile(r"(?P<number>[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?)\s*(?P<unit>.*)", re.DOTALL)
 _UNIT = re.compile(r"[^\W\d]\w*([ */·]+[^\W\d]\w*|(\*\*|\^)-?\d)*")
 
+_FORMULA = re.compile(r"([A-Z][a-z]?([1-9]\d{0,2})?)+")
+_ATOMS = re.compile(r"([A-Z][a-z]?)(\d*)")
+
+_SHARES = {"weight_percent", "ppm", "ppb", "permille"}
+
 _COLUMN = re.compile(r"^(?P<name>.*\S)\s*\[(?P<unit>[^\[\]]+)\]$")
 
 
@@ -28,6 +34,7 @@ def registry() -> pint.UnitRegistry[float]:
     """The registry, made once: pint's own units plus ``weight_percent`` and the mass fractions built on it."""
     units: pint.UnitRegistry[float] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
     units.define("weight_percent = 0.01 = wt_percent")
+    units.define("ppb = 1e-9")
     return units
 
 
@@ -67,6 +74,77 @@ def column(text: str, where: Where) -> tuple[str, str]:
     if _unit(unit) is None:
         raise UnitError(where, f"unit {unit!r} of {text!r} is unknown", "Use a unit such as wt%, mg/g, ppm, cm or mm")
     return match["name"].strip(), unit
+
+
+def is_share(unit: str) -> bool:
+    """True for a unit of mass fraction (``wt%``, ``mg/g``, ``ppm``); a bare ``%`` may be a share of anything."""
+    parsed = _unit(unit)
+    if parsed is None or not parsed.dimensionless:
+        return False
+    if unit.replace(" ", "") == "g/g":
+        return True  # to pint it is a plain number
+    names = dict(registry().Quantity(1.0, parsed).unit_items())
+    return bool(names) and all(
+        name in _SHARES or registry().get_dimensionality(name) == {"[mass]": 1.0} for name in names
+    )
+
+
+def conversion(unit: str, wanted: str, where: Where, *, of: str = "", to: str = "") -> float:
+    """What a value in `unit` is multiplied with to be in `wanted`, and to be of another compound.
+
+    Parameters
+    ----------
+    unit, wanted
+        Units of one dimension; shares of mass where compounds are given.
+    of, to
+        Chemical formulas that share one element besides oxygen, carbon and hydrogen, as in ``of="Fe2O3", to="Fe"``: the
+        mass of `to` that holds as much of it as a unit mass of `of`. The same compound where `of` is empty.
+
+    Raises `UnitError` when the units do not convert, or one of the compounds cannot be had from the other.
+    """
+    if not of:
+        return factor(unit, wanted, where)
+    for said in (unit, wanted):
+        if not is_share(said):
+            raise UnitError(where, f"{said} is no share of mass", "Only wt%, mg/g, ppm and the like go by formula")
+    have, make = _formula(of, where), _formula(to, where)
+    shared = have.keys() & make.keys() - {"O", "C", "H"}
+    if len(shared) != 1:
+        raise UnitError(
+            where,
+            f"{to} does not follow from {of}: they share no single metal",
+            "Convert an oxide or a carbonate and its element, as in Fe2O3 and Fe, or CaCO3 and Ca",
+        )
+    element = shared.pop()
+    return factor(unit, wanted, where) * (_mass(make) / make[element]) / (_mass(have) / have[element])
+
+
+def _formula(text: str, where: Where) -> dict[str, int]:
+    """Atoms of each element in a plain formula such as ``CaCO3``."""
+    from xraylib import SymbolToAtomicNumber
+
+    atoms: dict[str, int] = {}
+    for symbol, count in _ATOMS.findall(text) if _FORMULA.fullmatch(text) else ():
+        try:
+            SymbolToAtomicNumber(symbol)
+        except ValueError:
+            break
+        atoms[symbol] = atoms.get(symbol, 0) + int(count or 1)
+    else:
+        if atoms:
+            return atoms
+    raise UnitError(
+        where,
+        f"{text!r} is no chemical formula",
+        "Only compounds convert, such as Fe2O3, CaO, CaCO3; TOC and LOI do not",
+    )
+
+
+def _mass(atoms: Mapping[str, int]) -> float:
+    """Molar mass [g/mol], by the atomic weights of xraylib (those of the NIST tables)."""
+    from xraylib import AtomicWeight, SymbolToAtomicNumber
+
+    return sum(count * float(AtomicWeight(SymbolToAtomicNumber(symbol))) for symbol, count in atoms.items())
 
 
 def _unit(text: str) -> pint.Unit | None:

@@ -6,7 +6,9 @@ import inspect
 from pathlib import Path
 
 from corebank import cli, errors, schema
+from corebank.contribution.findings import KINDS
 from corebank.contribution.laboratory import COLUMNS
+from corebank.quality.thresholds import THRESHOLDS
 
 PAGES = Path(__file__).parent / "reference"
 
@@ -87,9 +89,27 @@ def error_kinds() -> str:
     return "\n".join([*lines, *_table(("error", "is also", "meaning"), rows)])
 
 
+def finding_kinds() -> str:
+    """Everything that a check can say, and what the quality flags rest on."""
+    lines = [
+        "# What a check can find",
+        "",
+        "Written from `corebank.contribution.findings` and `corebank.quality`; do not edit.",
+        "",
+        "A folder with nothing above *flagged* goes in. *refused*: something is wrong. *decision*: your words must",
+        "say which of two readings is true. *flagged*: it goes in, marked. *info*: good to know.",
+        "",
+    ]
+    rows = [(f"`{name}`", kind.severity, kind.why, kind.fix) for name, kind in KINDS.items()]
+    lines += _table(("kind", "severity", "why it matters", "what to do"), rows)
+    lines += ["## Thresholds of the quality flags", ""]
+    limits = [(flag.name, one.statistic, f"{one.value:g}", one.source) for flag, one in THRESHOLDS.items()]
+    return "\n".join([*lines, *_table(("flag", "statistic", "beyond", "where the value comes from"), limits)])
+
+
 def pages() -> dict[str, str]:
     """File name -> content."""
-    return {"bank.md": bank(), "commands.md": commands(), "errors.md": error_kinds()}
+    return {"bank.md": bank(), "commands.md": commands(), "errors.md": error_kinds(), "findings.md": finding_kinds()}
 
 
 def _table(header: tuple[str, ...], rows: object) -> list[str]:

@@ -3,7 +3,8 @@
 Raw scanner folders go into banks, the federation opens through Intake, a foundation model pretrains and is registered,
 a quantifier is fine-tuned, registered and promoted, another expedition arrives, pretraining continues, and a core that
 no model trained on is quantified from its raw files. Every step is the command that a user would type; the demo prints
-it and runs it. With ``--data`` the same happens on real cores.
+it and runs it. With ``--data`` the same happens on real cores, with ``--samples`` on the public ones that anyone can
+fetch.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ from training import demo_report
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "training" / "recipes"
 FOUNDATION = "foundation"
+
+SAMPLES = {
+    "cd166": "itrax-cd166",
+    "lagopato": "itrax-lagopato",
+    "ardley": "itrax-ardley",
+    "cd166-calibration": "itrax-cd166-calibration",
+}
+"""The public sample cores, and the folder that each is fetched into."""
 
 app = App(name="python -m training.demo", help=__doc__, result_action="return_value")
 
@@ -81,11 +90,17 @@ def virtual_plan(out: Path) -> Plan:
 
 
 def real_plan(data: Path, out: Path) -> Plan:
-    """CD166/19, Lago Pato and Ardley Lake in one bank; nobody trains on Ardley's section ARD1E."""
+    """CD166/19, Lago Pato and Ardley Lake in one bank; nobody trains on Ardley's section ARD1E.
+
+    Where the cores were fetched as samples, Ardley's laboratory values are not there: then as `sample_plan`.
+    """
+    if (data / SAMPLES["cd166-calibration"]).is_dir():
+        return sample_plan(data, out)
     words = Path(cli.__file__).parent / "sample_cores"
     folders = [
         Folder(name=name, path=data / folder, site="samples", toml=words / f"{name}.toml")
-        for name, folder in (("cd166", "itrax-cd166"), ("lagopato", "itrax-lagopato"), ("ardley", "itrax-ardley"))
+        for name, folder in SAMPLES.items()
+        if name != "cd166-calibration"
     ]
     for folder in folders:
         if not folder.path.is_dir():
@@ -104,6 +119,21 @@ def real_plan(data: Path, out: Path) -> Plan:
         held_out=f"{out / 'banks' / 'samples'}::ardley/ard1e",
         core="ARD",
         section="ARD1E",
+    )
+
+
+def sample_plan(data: Path, out: Path) -> Plan:
+    """The public sample cores in one bank; nobody trains on CD166/19's section S3, neither its scans nor its slices."""
+    return Plan(
+        title="public sample cores",
+        synthetic=False,
+        first=tuple(Folder(name=name, path=data / folder, site="samples") for name, folder in SAMPLES.items()),
+        later=(),
+        recipes="samples",
+        proxies=("Ca", "Fe"),
+        held_out=f"{out / 'banks' / 'samples'}::cd166-calibration/s3",
+        core="CD166/19",
+        section="S3",
     )
 
 
@@ -130,24 +160,32 @@ class Shell:
 
 
 @app.default
-def main(*, data: Path | None = None, out: Path = ROOT / "demo") -> None:
+def main(*, data: Path | None = None, samples: Path | None = None, out: Path = ROOT / "demo") -> None:
     """Run the main job, and print a table of what came of it.
 
     Parameters
     ----------
     data
         Folder of real cores (itrax-cd166, itrax-ardley, itrax-lagopato); without it the virtual scanner is used.
+    samples
+        Folder for the public sample cores, instead of `data`; what it does not hold already is fetched.
     out
         Folder for everything that is made; emptied first.
     """
     start, out = time.monotonic(), out.absolute()
-    plan = real_plan(data.absolute(), out) if data else virtual_plan(out)
+    if samples:
+        plan = sample_plan(samples.absolute(), out)
+    else:
+        plan = real_plan(data.absolute(), out) if data else virtual_plan(out)
     _empty(out)
     (out / "figures").mkdir()
     store = f"sqlite:///{out / 'runs' / 'mlflow.db'}"
     shell = Shell(os.environ | {"MLFLOW_TRACKING_URI": store})
     print(f"corebank on {plan.title}")
 
+    if samples:
+        for folder in plan.first:
+            shell("corebank", "samples", folder.name, folder.path)
     bring_in(shell, plan.first, out, plan)
     runs = [train(shell, plan, out, stage=1)]
     if plan.later:

@@ -13,8 +13,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +31,8 @@ os.environ.setdefault("ICECHUNK_LOG", "error")  # icechunk logs to stdout otherw
 
 import icechunk
 
-from corebank.bank import adding, layout, listing
+from corebank.bank import adding, amending, layout, listing
+from corebank.bank.records import Added, Amended, Commit
 
 SCHEMA_VERSION = 1
 """Version of the layout; written into every bank."""
@@ -41,35 +40,6 @@ SCHEMA_VERSION = 1
 Level = Literal["intensity", "counts"]
 
 _REPOSITORY = "repository"
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What one `Bank.add` did."""
-
-    snapshot: str
-    """The commit that holds it; the bank's head when nothing was new."""
-    contribution: str
-    runs: dict[str, int]
-    """Run -> number of spectra that went in."""
-    measurements: int
-    already: dict[str, int]
-    """Run -> number of spectra that were in the bank before."""
-
-    @property
-    def nothing_new(self) -> bool:
-        """True when the bank held all of it, and no commit was made."""
-        return not self.runs and not self.measurements
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One line of a bank's log."""
-
-    snapshot: str
-    written_at: datetime
-    message: str
-    about: dict[str, Any]
 
 
 def create(path: str | Path, *, site: str, grid: EnergyGrid | None = None) -> Bank:
@@ -261,23 +231,7 @@ class Bank:
         nothing is new, no commit is made. Raises `BankError` when the contribution belongs to another site, or a run
         of the same name holds other spectra; nothing is changed then.
         """
-        metadata = contribution.metadata
-        if metadata.expedition.site != self.site:
-            raise BankError(
-                self.path,
-                f"belongs to {self.site}, the contribution to {metadata.expedition.site}",
-                "Correct site in contribution.toml, or choose that site's bank",
-            )
-        for name, reserved in (
-            (metadata.expedition.name, adding.CONTRIBUTIONS),
-            *((run, adding.MEASUREMENTS) for run in contribution.runs),
-        ):
-            if name == reserved:
-                raise BankError(
-                    self.path,
-                    f"nothing can be called {reserved}, which the bank uses itself",
-                    "Choose another name in contribution.toml",
-                )
+        self._refuse_foreign(contribution)
         with self._writing():
             head = open_bank(self.path)
             runs, already = adding.new_runs(head, contribution)
@@ -296,6 +250,58 @@ class Bank:
             len(measurements),
             already,
         )
+
+    def _refuse_foreign(self, contribution: Contribution) -> None:
+        """Raise `BankError` for another site's contribution, and for names that the bank uses itself."""
+        metadata = contribution.metadata
+        if metadata.expedition.site != self.site:
+            raise BankError(
+                self.path,
+                f"belongs to {self.site}, the contribution to {metadata.expedition.site}",
+                "Correct site in contribution.toml, or choose that site's bank",
+            )
+        for name, reserved in (
+            (metadata.expedition.name, adding.CONTRIBUTIONS),
+            *((run, adding.MEASUREMENTS) for run in contribution.runs),
+        ):
+            if name == reserved:
+                raise BankError(
+                    self.path,
+                    f"nothing can be called {reserved}, which the bank uses itself",
+                    "Choose another name in contribution.toml",
+                )
+
+    def amend(self, contribution: Contribution, because: str) -> Amended:
+        """Replace what the bank says of spectra that it holds by what a checked contribution says of them now.
+
+        Words about the expedition, its cores and its machine, places and depths, energy axes (and with them the
+        intensities), flags, replicates and laboratory values change; raw counts never do, and earlier snapshots stay
+        as they were. One commit on ``main``, or none when nothing differs. Raises `BankError` when the contribution
+        holds spectra that the bank does not, or no reason is given; nothing is changed then.
+        """
+        self._refuse_foreign(contribution)
+        with self._writing():
+            head = open_bank(self.path)
+            changes = amending.changes(head, contribution, because)
+            snapshot = head.snapshot
+            if not changes.nothing:
+                session = head._repository.writable_session("main")
+                snapshot = amending.write(session, head, contribution, changes, because)
+            self._become(snapshot)
+            self.write_catalog()
+        return Amended(snapshot, changes.told())
+
+    def evaluations(self, expedition: str, run: str) -> dict[str, pd.DataFrame]:
+        """Every evaluation that lay beside the spectra of a run: file name -> peak areas, row by row with the spectra.
+
+        The one that calibrates the run is first, and ``attrs["calibrates"]`` of its table is true.
+        """
+        if run not in (known := self.runs(expedition)):
+            raise BankNotFoundError(
+                f"{self.path}, {expedition}", f"there is no run {run!r}", f"Its runs are {', '.join(known)}"
+            )
+        tables = layout.read_evaluations(self._store, f"{expedition}/{run}/{adding.EVALUATIONS}")
+        return dict(sorted(tables.items(), key=lambda item: not item[1].attrs["calibrates"]))
 
     def write_catalog(self) -> None:
         """Write ``catalog.yaml`` beside the repository: one entry per expedition, and one for its measurements."""

@@ -18,12 +18,16 @@ from corebank import __version__, calibrate
 from corebank.bank import layout
 from corebank.contribution import Contribution
 from corebank.errors import BankError
+from corebank.readers.files import stem
 
 if TYPE_CHECKING:
     from corebank.bank import Bank
 
 CONTRIBUTIONS = "contributions"
 """Group with what each contributor said; no expedition can have this name."""
+
+EVALUATIONS = "evaluations"
+"""Group, below a run, of the evaluations that lay beside its spectra."""
 
 MEASUREMENTS = "measurements"
 """Group of an expedition's laboratory values; no run can have this name."""
@@ -62,8 +66,8 @@ def new_measurements(bank: Bank, contribution: Contribution) -> pd.DataFrame:
     expedition, table = contribution.metadata.expedition.name, contribution.measurements
     if table.empty or expedition not in bank.expeditions() or not bank.attributes(expedition).get("measurements"):
         return table
-    held = set(_said(bank.measurements(expedition)))
-    return table[[key not in held for key in _said(table)]]
+    held = set(said(bank.measurements(expedition)))
+    return table[[key not in held for key in said(table)]]
 
 
 def identifier(contribution: Contribution) -> str:
@@ -107,6 +111,7 @@ def write(
         layout.write_run(
             session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
         )
+        _write_evaluations(session.store, f"{expedition}/{name}", contribution, name, run)
     if len(measurements):
         layout.append_measurements(
             session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements"))
@@ -135,7 +140,22 @@ def write(
     )
 
 
-def _said(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _write_evaluations(store: Any, group: str, contribution: Contribution, name: str, run: xr.Dataset) -> None:
+    """Keep every evaluation that lay beside the spectra of a run, row by row beside its spectra."""
+    stems = [stem(str(source)) for source in run["source"].values]
+    chosen = str(run["energy_source"].values[0])
+    for number, one in enumerate(contribution.evaluations.get(name, ()), 1):
+        table = one.table.reindex(stems)
+        about = {
+            "name": one.name,
+            "sha256": one.sha256,
+            "rows": len(one.table),
+            "calibrates": chosen.endswith(f"/{one.name}") or chosen == one.name,
+        }
+        layout.write_evaluation(store, f"{group}/{EVALUATIONS}/{number}", table.astype(np.float64), about)
+
+
+def said(table: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Rows as hashable values that are equal when they say the same, NaN included; a renamed file says nothing new."""
     rows = table.drop(columns="source").itertuples(index=False)
     return [tuple(None if isinstance(value, float) and np.isnan(value) else value for value in row) for row in rows]

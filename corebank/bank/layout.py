@@ -8,9 +8,10 @@ fixed-length text has no Zarr 3 specification.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -62,7 +63,50 @@ def write_run(store: Any, group: str, run: xr.Dataset) -> None:
         "dtype": "int64",
         "_FillValue": np.iinfo(np.int64).min,
     }
-    run.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
+    lazy = run.chunk(spectrum=encoding["counts"]["shards"][0]) if run["counts"].chunks else run
+    with dask.config.set(scheduler="threads"):  # an Icechunk session does not leave its process
+        lazy.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def write_evaluation(store: Any, group: str, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    """Write one evaluation of a run's spectra: ``values`` (spectrum, column) float64, row by row beside the spectra."""
+    columns = [str(name) for name in table]
+    rows = xr.Dataset(
+        {"values": (("spectrum", "column"), table.to_numpy(np.float64))},
+        coords={"column": ("column", np.asarray(columns, dtype=object))},
+        attrs=dict(about),
+    )
+    encoding = {"values": {"chunks": (max(min(SHARD, len(table)), 1), max(len(columns), 1)), "compressors": [_blosc()]}}
+    rows.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def read_evaluations(store: Any, group: str) -> dict[str, pd.DataFrame]:
+    """Every evaluation in `group` by its name, what is known of it in ``attrs``; empty where there is none."""
+    root = zarr.open_group(store, mode="r")
+    if group not in root:
+        return {}
+    tables = {}
+    for number in sorted(zarr.open_group(store, path=group, mode="r").group_keys(), key=int):
+        rows = xr.open_zarr(store, group=f"{group}/{number}", consolidated=False, chunks=None).load()
+        table = pd.DataFrame(rows["values"].values, columns=[str(name) for name in rows["column"].values])
+        table.attrs = dict(rows.attrs)
+        tables[str(rows.attrs["name"])] = table
+    return tables
+
+
+def replace_columns(store: Any, group: str, run: xr.Dataset, names: Sequence[str]) -> None:
+    """Overwrite variables of a run by those of `run`, which has the same spectra in the same order."""
+    with dask.config.set(scheduler="threads"):  # an Icechunk session does not leave its process
+        run[list(names)].drop_vars("energy", errors="ignore").to_zarr(
+            store, group=group, mode="r+", consolidated=False, zarr_format=3
+        )
+
+
+def replace_measurements(store: Any, group: str, table: pd.DataFrame) -> None:
+    """Write the measurements table anew."""
+    if group in zarr.open_group(store, mode="r"):
+        del zarr.open_group(store, mode="a")[group]
+    append_measurements(store, group, table, exists=False)
 
 
 def open_run(store: Any, group: str) -> xr.Dataset:

@@ -6,10 +6,9 @@ need not have a ``contribution.toml``, for prediction.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,50 +16,19 @@ import pandas as pd
 import xarray as xr
 
 from corebank import calibrate, readers, schema
-from corebank.contribution import laboratory, metadata, placing
+from corebank.contribution import depths, laboratory, metadata, placing, profile
+from corebank.contribution.findings import Finding, finding
 from corebank.contribution.metadata import Expedition, Metadata, Scanner, Section
-from corebank.contribution.placing import Finding
+from corebank.contribution.report import Report
 from corebank.contribution.toml import slugged
 from corebank.errors import ContributionError, CorebankError
 from corebank.readers import Scan
+from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import File
 from corebank.schema import EnergyGrid
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a check found. A folder can go in when no finding is ``refused``."""
-
-    folder: str
-    findings: tuple[Finding, ...]
-    files_used: int
-    set_aside: Mapping[str, str]
-    runs: Mapping[str, int]
-    """Run -> number of spectra."""
-    measurements: int
-
-    @property
-    def refused(self) -> bool:
-        """True when the folder cannot go in."""
-        return any(finding.severity == "refused" for finding in self.findings)
-
-    def to_json(self) -> str:
-        """The report as one JSON document."""
-        return json.dumps(
-            {**asdict(self), "files_found": self.files_used + len(self.set_aside), "refused": self.refused}, indent=2
-        )
-
-    def __str__(self) -> str:
-        found, aside = self.files_used + len(self.set_aside), len(self.set_aside)
-        lines = [f"{self.folder}: {found} files found, {self.files_used} used, {aside} set aside"]
-        # Every name is in the JSON report; here one of each kind is enough to recognise the others.
-        for reason, count in Counter(self.set_aside.values()).most_common():
-            first = next(name for name, why in self.set_aside.items() if why == reason)
-            lines.append(f"  set aside: {first}" + (f" and {count - 1} more" if count > 1 else "") + f": {reason}")
-        lines += [f"  {run}: {count} spectra" for run, count in self.runs.items()]
-        lines += [f"  {self.measurements} measurements"] if self.measurements else []
-        lines += [f"  {finding.severity}: {finding.where}: {finding.found}" for finding in self.findings]
-        return "\n".join(lines)
+_SETTLED_WITHOUT_A_BANK = {"date", "core-name", "unlisted"}
+"""Kinds of findings that forbid a contribution and no prediction: they change no number of a spectrum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +37,11 @@ class Contribution:
 
     metadata: Metadata
     runs: Mapping[str, xr.Dataset]
-    """Run name -> Dataset over (spectrum, channel) that passes `corebank.schema.validate_run`."""
+    """Run name -> Dataset over (spectrum, channel) that passes `corebank.schema.validate_run`; counts are lazy."""
     measurements: pd.DataFrame
     report: Report
+    evaluations: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
+    """Run name -> every evaluation of its spectra that lay beside them."""
 
 
 def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution | None]:
@@ -89,72 +59,50 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     report
         Findings, files and counts.
     contribution
-        What can be added to a bank, or None when something was refused.
+        What can be added to a bank, or None when something was refused or needs a decision.
 
-    Raises `ContributionError` when the ``contribution.toml`` itself cannot be used, `ReadError` when the folder cannot
-    be walked.
+    Raises `ContributionError` when the ``contribution.toml`` itself cannot be used, `ReadError` when the folder is not
+    there.
     """
     words = metadata.read(toml or folder / metadata.FILE_NAME)
-    scans, set_aside = readers.scans(folder)
-    findings: list[Finding] = []
-    runs = placing.runs(words, scans, findings)
+    placed = placing.place(words, readers.survey(folder))
+    runs, repeats = depths.linked(placed.runs, placed.sections)
+    findings = placed.findings + repeats + depths.checked(runs)
+    runs = {name: run[["counts", *schema.SPECTRUM]] for name, run in runs.items()}
+    for name, run in runs.items():
+        findings += placing.flagged(name, run)
     tables = _tables(words, folder)
-    values, no_numbers = laboratory.empty(), dict[str, Counter[str]]()
-    try:
-        values, no_numbers = laboratory.measurements(words, tables)
-    except CorebankError as error:
-        findings.append(Finding("refused", str(error.where), f"{error.found}. {error.fix}"))
-    for where, texts in no_numbers.items():
-        findings.append(
-            Finding(
-                "info",
-                where,
-                "no number in " + ", ".join(f"{count} cells ({text})" for text, count in texts.most_common()),
-            )
-        )
-    listed = {section.folder for section in words.sections}
-    for scan in scans:
-        if scan.folder not in listed:
-            findings.append(
-                Finding(
-                    "info", scan.folder, f"{len(scan.spectra)} spectra that contribution.toml does not list stay out"
-                )
-            )
-            set_aside.update(
-                {
-                    file.name: "its folder is not listed in contribution.toml"
-                    for file in [*scan.spectra, *scan.companions]
-                }
-            )
-    runs = placing.linked(runs)
-    findings += placing.findings_of(runs)
-    set_aside = {
-        name: why
-        for name, why in set_aside.items()
-        if name not in tables and PurePosixPath(name).name != metadata.FILE_NAME
-    }
-    used = {file.name for scan in scans if scan.folder in listed for file in [*scan.spectra, *scan.companions]} | set(
-        tables
-    )
+    values, told = _laboratory(words, tables, runs)
+    findings += told
+    used = placed.used | set(tables)
     report = Report(
-        str(folder),
-        tuple(findings),
-        len(used),
-        set_aside,
-        {name: run.sizes["spectrum"] for name, run in runs.items()},
-        len(values),
+        folder=str(folder),
+        expedition=words.expedition.name,
+        title=words.expedition.title,
+        findings=tuple(findings),
+        files_used=len(used),
+        set_aside={
+            name: why
+            for name, why in placed.set_aside.items()
+            if name not in used and PurePosixPath(name).name != metadata.FILE_NAME
+        },
+        runs={name: run.sizes["spectrum"] for name, run in runs.items()},
+        measurements=len(values),
+        labels=_labelled(values),
+        profiles=profile.profiles(
+            runs, placed.axes, {name: section.folder for name, section in placed.sections.items()}
+        ),
     )
-    return report, None if report.refused else Contribution(words, runs, values, report)
+    if not report.passes:
+        return report, None
+    return report, Contribution(words, runs, values, report, placed.evaluations)
 
 
 def checked(folder: Path, toml: Path | None = None) -> Contribution:
     """As `check`, but raises `ContributionError` with every reason when the folder cannot go in."""
     report, contribution = check(folder, toml)
     if contribution is None:
-        reasons = "; ".join(
-            f"{finding.where}: {finding.found}" for finding in report.findings if finding.severity == "refused"
-        )
-        raise ContributionError(folder, reasons, "Mend this and run corebank check again")
+        raise ContributionError(folder, _reasons(report.findings), "Mend this and run corebank check again")
     return contribution
 
 
@@ -171,25 +119,31 @@ def spectra(folder: Path, grid: EnergyGrid) -> xr.Dataset:
 
     Raises `ReadError`, `CalibrationError` or `ContributionError` when a spectrum cannot be used.
     """
-    scans, _ = readers.scans(folder)
-    words = _said_of(folder) or (_implied(folder, scans) if scans else None)
+    found = readers.survey(folder)
+    words = _said_of(folder) or (_implied(folder, found.scans) if found.scans else None)
     if words is None:
         raise ContributionError(
             folder,
             "holds no spectrum of a scanner that corebank knows",
             "Give the folder with the raw .spe files or their zip",
         )
-    findings: list[Finding] = []
-    runs = placing.runs(words, scans, findings)
-    if refused := [finding for finding in findings if finding.severity == "refused"]:
-        raise ContributionError(
-            folder, "; ".join(f"{finding.where}: {finding.found}" for finding in refused), "Mend this and try again"
-        )
+    placed = placing.place(words, found)
+    refused = [
+        one
+        for one in placed.findings
+        if one.severity in ("refused", "decision") and one.kind not in _SETTLED_WITHOUT_A_BANK
+    ]
+    if refused:
+        raise ContributionError(folder, _reasons(refused), "Mend this and try again")
+    runs, _ = depths.linked(placed.runs, placed.sections)
     return (
         xr.concat(
             [
                 with_provenance(
-                    calibrate.intensity(run, grid, name), words.expedition.site, words.expedition.name, name
+                    calibrate.intensity(run[["counts", *schema.SPECTRUM]], grid, name),
+                    words.expedition.site,
+                    words.expedition.name,
+                    name,
                 )
                 for name, run in runs.items()
             ],
@@ -226,6 +180,29 @@ def measurements(folder: Path) -> pd.DataFrame:
         words = metadata.read(root / metadata.FILE_NAME)
         return laboratory.measurements(words, _tables(words, root))[0]
     return laboratory.empty()
+
+
+def _laboratory(
+    words: Metadata, tables: Mapping[str, File], runs: Mapping[str, xr.Dataset]
+) -> tuple[pd.DataFrame, list[Finding]]:
+    try:
+        values, told = laboratory.measurements(words, tables)
+    except CorebankError as error:
+        return laboratory.empty(), [finding("table", str(error.where), error.found, fix=error.fix)]
+    return values, told + laboratory.match(values, runs)
+
+
+def _labelled(values: pd.DataFrame) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Core -> the depth intervals that have values [mm], in order."""
+    intervals: dict[str, set[tuple[float, float]]] = defaultdict(set)
+    for core, top, bottom in zip(values["core"], values["depth_top"], values["depth_bottom"], strict=True):
+        intervals[str(core)].add((float(top), float(bottom)))
+    return {core: tuple(sorted(some)) for core, some in intervals.items()}
+
+
+def _reasons(findings: Sequence[Finding]) -> str:
+    stop = [one for one in findings if one.severity in ("refused", "decision")]
+    return "; ".join(f"{one.where}: {one.found} ({one.fix})" for one in stop)
 
 
 def _above(folder: Path) -> list[Path]:

@@ -7,11 +7,12 @@ in the file (``top = "33.4 cm"``) and are plain numbers in the bank's units from
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
 
+from corebank.contribution import declared
+from corebank.contribution.declared import Laboratory as Laboratory
 from corebank.contribution.toml import Table, slugged
 from corebank.errors import ContributionError
 
@@ -53,6 +54,16 @@ class Scanner:
     """Energy width of a channel [keV], where the files carry no calibration."""
     offset: float | None = None
     """Energy of the first channel [keV], where the files carry no calibration."""
+    calibration_from: str = ""
+    """``lines`` or ``file``: which to believe where the lines in the spectra contradict the files."""
+    dates: str = ""
+    """``day-first``, ``month-first`` or ``unknown``, where the files leave it open."""
+    live_time: float | None = None
+    """[s], where the files do not say."""
+    tube_voltage: float | None = None
+    """[kV], where the files do not say."""
+    tube_current: float | None = None
+    """[mA], where the files do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,18 @@ class Section:
     stretch: float = 1.0
     """Composite depth gained per millimetre of section, where a section shrank or its depths were fitted."""
     run: str
+    files: str = ""
+    """Pattern (``*_0848 *``) of the files that belong to it, where one folder holds several sections."""
+    length: float | None = None
+    """[mm]; spectra beyond it are flagged."""
+    step: float | None = None
+    """Distance of neighbouring spectra [mm], where the files give no position and lie in order of their names."""
+    evaluation: str = ""
+    """Which of several evaluations calibrates, by its file's name below the folder."""
+    supersedes: tuple[str, ...] = ()
+    """Runs that become replicates of this one where both scanned the same place."""
+    names: str = ""
+    """``contribution.toml`` where the core's name inside the files is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,27 +103,6 @@ class Core:
     """Degrees east."""
     water_depth: float | None = None
     """[m]"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Laboratory:
-    """One table of laboratory values; see `corebank.contribution.laboratory` for the three ways to give a depth."""
-
-    file: str
-    columns: Mapping[str, tuple[str, str]]
-    """Proxy -> (column, unit)."""
-    core: str = ""
-    """Column that names the core; empty where the contribution has one core."""
-    section: str = ""
-    """Column that names the section, for positions inside sections."""
-    position: tuple[str, str] | None = None
-    depth: tuple[str, str] | None = None
-    top: tuple[str, str] | None = None
-    bottom: tuple[str, str] | None = None
-    thickness: float = 10.0
-    """Thickness of a sample [mm] where only its middle is given; 1 cm slices are the field's habit."""
-    method: str = ""
-    laboratory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +158,12 @@ def _metadata(table: Table, text: str) -> Metadata:
         cores.append(core)
         sections += [_section(part, core.name) for part in entry.children("section")]
         entry.done()
-    measurements = tuple(_laboratory(entry) for entry in table.children("measurements"))
+    measurements = tuple(declared.read(entry) for entry in table.children("measurements"))
     if not sections:
         table.say("core.section", "there is none, so there is nothing to bring in")
     for what, values in (
         ("run", [part.run for part in sections]),
-        ("folder", [part.folder for part in sections]),
+        ("folder", [f"{part.folder} {part.files}".strip() for part in sections]),
         ("core", [core.name for core in cores]),
     ):
         for twice in sorted({value for value in values if values.count(value) > 1}):
@@ -210,6 +212,11 @@ def _scanner(entry: Table) -> Scanner:
         filter=entry.text("filter"),
         gain=calibration.quantity("gain", "keV"),
         offset=calibration.quantity("offset", "keV"),
+        calibration_from=entry.choice("calibration_from", ("lines", "file")),
+        dates=entry.choice("dates", ("day-first", "month-first", "unknown")),
+        live_time=entry.quantity("live_time", "s"),
+        tube_voltage=entry.quantity("tube_voltage", "kV"),
+        tube_current=entry.quantity("tube_current", "mA"),
     )
     if (scanner.gain is None) != (scanner.offset is None):
         calibration.say("", "gain and offset go together")
@@ -224,8 +231,21 @@ def _section(entry: Table, core: str) -> Section:
     if name and not run:
         entry.say("run", f"is missing, and none can be made of {name!r}")
     top, stretch = entry.quantity("top", "mm", needed=True), entry.number("stretch", 0.1, 10)
+    length, step = entry.quantity("length", "mm"), entry.quantity("step", "mm")
+    for key, value in (("length", length), ("step", step)):
+        if value is not None and value <= 0:
+            entry.say(key, f"is {value:g} mm, should be more than nothing")
+    more = {
+        "files": entry.text("files"),
+        "evaluation": entry.text("evaluation"),
+        "supersedes": entry.texts("supersedes"),
+        "names": entry.choice("names", ("contribution.toml",)),
+    }
     entry.done()
     return Section(
+        **more,
+        length=length,
+        step=step,
         core=core,
         folder=str(PurePosixPath(folder.strip("/"))),
         name=name,
@@ -233,30 +253,3 @@ def _section(entry: Table, core: str) -> Section:
         stretch=1.0 if stretch is None else stretch,
         run=run,
     )
-
-
-def _laboratory(entry: Table) -> Laboratory:
-    columns_table, thickness = entry.child("columns"), entry.quantity("thickness", "mm")
-    columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
-    laboratory = Laboratory(
-        file=entry.text("file", needed=True),
-        columns=columns,
-        core=entry.text("core"),
-        section=entry.text("section"),
-        position=entry.column("position"),
-        depth=entry.column("depth"),
-        top=entry.column("top"),
-        bottom=entry.column("bottom"),
-        thickness=10.0 if thickness is None else thickness,
-        method=entry.text("method"),
-        laboratory=entry.text("laboratory"),
-    )
-    if PurePosixPath(laboratory.file).is_absolute() or ".." in PurePosixPath(laboratory.file).parts:
-        entry.say("file", f"is {laboratory.file!r}, should be a file inside the folder")
-    given = {name for name in ("section", "position", "depth", "top", "bottom") if getattr(laboratory, name)}
-    if given not in ({"top", "bottom"}, {"depth"}, {"section", "position"}):
-        entry.say("", "give depths in one way: top and bottom, or depth, or section and position")
-    if not columns_table.raw:
-        entry.say("columns", 'is missing; write columns = { TOC = "name of the column [wt%]" }')
-    entry.done()
-    return laboratory

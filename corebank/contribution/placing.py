@@ -1,141 +1,194 @@
-"""Scan series -> runs with their core, section, depth, machine and flags; what stands in the way becomes a finding."""
+"""Scan series -> runs with core, section, depth, machine, energy axis and flags; what is odd becomes a finding."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
+import dask
 import numpy as np
 import xarray as xr
 
-from corebank import calibrate, quality, readers, schema
-from corebank.contribution import metadata
+from corebank import quality, readers, schema
+from corebank.contribution import axis, machine
+from corebank.contribution.findings import Finding, finding
 from corebank.contribution.metadata import Metadata, Scanner, Section
-from corebank.errors import ContributionError, CorebankError
-from corebank.readers import Scan
-
-Severity = Literal["refused", "flagged", "info"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that the contributor should know: where, what, and how grave it is."""
-
-    severity: Severity
-    where: str
-    found: str
+from corebank.contribution.toml import slugged
+from corebank.errors import CorebankError
+from corebank.readers import Note, Reading, Scan, Survey
+from corebank.readers.evaluations import Evaluation
+from corebank.schema import Flag
 
 
-def runs(words: Metadata, scans: Sequence[Scan], findings: list[Finding]) -> dict[str, xr.Dataset]:
-    """Every listed section as a run that meets the schema; what stands in the way goes into `findings`."""
-    by_folder = {scan.folder: scan for scan in scans}
-    runs: dict[str, xr.Dataset] = {}
+@dataclass(slots=True, eq=False)
+class Placed:
+    """Every listed section as runs, and what was met on the way."""
+
+    runs: dict[str, xr.Dataset] = field(default_factory=dict)
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    sections: dict[str, Section] = field(default_factory=dict)
+    """Run -> the section that it was made of; several runs where a folder held several settings."""
+    axes: dict[str, axis.Axis] = field(default_factory=dict)
+    """Run -> where its energy axis came from, and how it compares with the lines in its spectra."""
+    findings: list[Finding] = field(default_factory=list)
+    set_aside: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    """Every file that a run or an evaluation was made of."""
+
+
+def place(words: Metadata, found: Survey) -> Placed:
+    """Read every section that `words` list and make runs of it that meet the schema."""
+    out = Placed(set_aside=dict(found.set_aside))
+    out.findings += [told(note) for note in found.notes]
+    tables: dict[str, Reading] = {}
     for section in words.sections:
-        scan = by_folder.get(section.folder)
-        if scan is None:
-            known = (
-                readers.shortlist(sorted(by_folder.keys() - {part.folder for part in words.sections}))
-                or "none that is not listed"
-            )
-            findings.append(
-                Finding("refused", section.folder, f"no spectra in this folder. Folders with spectra: {known}")
-            )
-            continue
-        try:
-            runs[section.run] = _placed(readers.read_scan(scan), section, words.scanner)
-        except CorebankError as error:
-            findings.append(Finding("refused", str(error.where), f"{error.found}. {error.fix}"))
-    return runs
+        scans = [part for scan in found.scans if scan.folder == section.folder and (part := _part(scan, section))]
+        if not scans:
+            out.findings.append(_no_spectra(words, section, found))
+        for scan in scans:
+            try:
+                _place(words.scanner, section, scan, tables, out)
+            except CorebankError as error:
+                out.findings.append(finding("contradiction", str(error.where), error.found, fix=error.fix))
+    _tell_unlisted(found, out)
+    return out
 
 
-def _placed(run: xr.Dataset, section: Section, scanner: Scanner) -> xr.Dataset:
-    """`run` with its core, section and composite depth, the machine's words, a calibration and its flags."""
-    if scanner.kind and scanner.kind != run.attrs["scanner"]:
-        raise ContributionError(
-            section.folder,
-            f"holds {run.attrs['scanner']} spectra, [scanner] kind says {scanner.kind}",
-            "Correct the kind in contribution.toml",
+def told(note: Note) -> Finding:
+    """What a reader noted, as a finding."""
+    return finding(note.kind, note.where, note.found.rstrip("."), items=note.items)
+
+
+def _part(scan: Scan, section: Section) -> Scan | None:
+    """The files of `scan` that belong to `section`; all where it gives no pattern, None where there are none."""
+    if not section.files or scan.kind == "table":  # of a table, rows are chosen once it is read
+        return scan
+    spectra = [entry for entry in scan.spectra if _matches(entry.name, section)]
+    return replace(scan, spectra=spectra) if spectra else None
+
+
+def _matches(name: str, section: Section) -> bool:
+    inside = name.removeprefix(f"{section.folder}/").removeprefix(f"{section.folder}!")
+    return fnmatchcase(inside, section.files) or fnmatchcase(PurePosixPath(inside).name, section.files)
+
+
+def _place(scanner: Scanner, section: Section, scan: Scan, tables: dict[str, Reading], out: Placed) -> None:
+    if scan.kind == "table":
+        if scan.folder not in tables:  # one table may hold a hundred cores: it is read once
+            tables[scan.folder] = readers.read_scan(scan, dates=scanner.dates)
+        reading = _rows(tables[scan.folder], section)
+    else:
+        reading = readers.read_scan(scan, evaluation=section.evaluation, dates=scanner.dates)
+    out.findings += [told(note) for note in reading.notes]
+    out.set_aside |= reading.set_aside
+    out.used |= {entry.name for entry in [*scan.spectra, *scan.companions]} - reading.set_aside.keys()
+    if scanner.kind and reading.runs and scanner.kind != scan.kind:
+        out.findings.append(
+            finding(
+                "contradiction",
+                section.folder,
+                f"holds {scan.kind} spectra, [scanner] kind says {scanner.kind}",
+                fix="Correct the kind in contribution.toml",
+            )
         )
-    if scanner.anode and run.attrs["anode"] and scanner.anode != run.attrs["anode"]:
-        raise ContributionError(
-            section.folder,
-            f"the files say anode {run.attrs['anode']}, [scanner] says {scanner.anode}",
-            "Correct the anode in contribution.toml",
-        )
-    count = run.sizes["spectrum"]
+        return
+    names = _run_names(section, reading)
+    out.findings += machine.between(section, names, reading)
+    for name, run in zip(names, reading.runs, strict=True):
+        _finish(name, run, scanner, section, out)
+        out.evaluations[name] = reading.evaluations
+
+
+def _rows(reading: Reading, section: Section) -> Reading:
+    """Of a table's spectra, those that belong to `section`."""
+    if not section.files:
+        return reading
+    runs, settings = [], []
+    for run, setting in zip(reading.runs, reading.settings, strict=True):
+        ours = np.flatnonzero([_matches(str(name), section) for name in run["source"].values])
+        if ours.size:
+            runs.append(run.isel(spectrum=ours))
+            settings.append(setting)
+    return replace(reading, runs=runs, settings=settings)
+
+
+def _run_names(section: Section, reading: Reading) -> list[str]:
+    """The section's run name, with the setting behind it where the folder holds several."""
+    if len(reading.runs) < 2:
+        return [section.run] * len(reading.runs)
+    parts = [[word.strip() for word in setting.split(",")] for setting in reading.settings]
+    shared = set.intersection(*(set(words) for words in parts))
+    own = [" ".join(word.replace(" kV", "kV") for word in words if word not in shared) for words in parts]
+    return [f"{section.run}-{slugged(words) or 'other'}" for words in own]
+
+
+def _finish(name: str, raw: xr.Dataset, scanner: Scanner, section: Section, out: Placed) -> None:
+    """Give a run everything that the schema asks for; what forbids it becomes a finding, and the run stays out."""
+    run, problems = machine.completed(name, raw, scanner, section)
+    found_axis, axis_findings = axis.settle(name, run, scanner)
+    out.findings += problems + axis_findings
+    if any(one.severity == "refused" for one in problems + axis_findings):
+        return
+    run, count = found_axis.applied(run), run.sizes["spectrum"]
+    position = run["section_position"].values
+    in_file = run["file_depth"].values
     columns: dict[str, object] = {
         "core": [section.core] * count,
         "section": [section.name] * count,
-        "depth": section.top + section.stretch * run["section_position"].values,
-        "flags": quality.flags(run),
+        "depth": np.where(np.isfinite(in_file), in_file, section.top + section.stretch * position),
         "replicate_of": [""] * count,
         "contribution": [""] * count,
     }
-    if scanner.gain is not None and scanner.offset is not None:
-        unknown = ~np.isfinite(run["energy_gain"].values)
-        columns["energy_gain"] = np.where(unknown, scanner.gain, run["energy_gain"].values)
-        columns["energy_offset"] = np.where(unknown, scanner.offset, run["energy_offset"].values)
-        columns["energy_source"] = np.where(unknown, metadata.FILE_NAME, run["energy_source"].values.astype(object))
-    said = {key: getattr(scanner, key) for key in ("model", "head", "anode", "filter") if getattr(scanner, key)}
-    placed = run.assign(schema.spectrum_columns(columns)).assign_attrs(said)
-    calibrate.refuse_impossible(placed, section.folder)
-    return schema.validate_run(placed, section.folder)
+    if section.length is not None:
+        outside = (position < 0) | (position > section.length)
+        columns["flags"] = run["flags"].values | np.where(outside, int(Flag.OUTSIDE_SECTION), 0).astype(np.uint32)
+    placed = run.assign(schema.spectrum_columns(columns))
+    with dask.config.set(scheduler="threads"):  # the counts are in this machine's scratch, wherever they were read
+        bits, _ = quality.assess(placed)
+    placed = placed.assign(schema.spectrum_columns({"flags": bits}))
+    out.runs[name] = schema.validate_run(placed, name)
+    out.axes[name], out.sections[name] = found_axis, section
 
 
-def linked(runs: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Mark spectra that repeat an earlier run's: same core, section and machine, within a quarter of a step."""
-    linked: dict[str, xr.Dataset] = {}
-    seen: dict[tuple[object, ...], list[xr.Dataset]] = {}
-    for name, run in runs.items():
-        key = (
-            run["core"].values[0],
-            run["section"].values[0],
-            *(str(run.attrs[part]) for part in ("scanner", "head", "anode", "filter", "tube_voltage", "channels")),
-        )
-        position = run["section_position"].values
-        repeats = run["replicate_of"].values.copy()
-        for earlier in seen.get(key, []):
-            near, distance = _nearest(earlier["section_position"].values, position)
-            step = (
-                float(np.median(np.diff(earlier["section_position"].values))) if earlier.sizes["spectrum"] > 1 else 1.0
-            )
-            repeats = np.where((distance <= step / 4) & (repeats == ""), earlier["source_sha256"].values[near], repeats)
-        linked[name] = run.assign(schema.spectrum_columns({"replicate_of": repeats}))
-        seen.setdefault(key, []).append(linked[name])
-    return linked
-
-
-def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the nearest of `sorted_values` to each wanted value, and the distance to it."""
-    right = np.clip(np.searchsorted(sorted_values, wanted), 0, sorted_values.size - 1)
-    left = np.clip(right - 1, 0, None)
-    index = np.where(np.abs(sorted_values[left] - wanted) <= np.abs(sorted_values[right] - wanted), left, right)
-    return index, np.abs(sorted_values[index] - wanted)
-
-
-def findings_of(runs: Mapping[str, xr.Dataset]) -> list[Finding]:
-    """What is to be said of runs that can go in: flags, replicates, calibrations that were estimated."""
-    findings = []
-    for name, run in runs.items():
-        bits = run["flags"].values
-        for flag in schema.Flag:
-            if count := int(((bits & int(flag)) > 0).sum()):
-                findings.append(
-                    Finding("flagged", name, f"{count} of {bits.size} spectra: {quality.names(int(flag))[0]}")
-                )
-        if copies := int((run["replicate_of"].values != "").sum()):
-            findings.append(
-                Finding("info", name, f"{copies} of {bits.size} spectra repeat an earlier run at the same position")
-            )
-        estimated = int(sum(str(text).startswith("median of") for text in run["energy_source"].values))
-        if estimated:
-            findings.append(
-                Finding(
-                    "info",
+def flagged(name: str, run: xr.Dataset) -> list[Finding]:
+    """One finding for each kind of flag that spectra of a run carry, with every spectrum concerned."""
+    bits, sources = run["flags"].values, run["source"].values
+    found = []
+    for flag in Flag:
+        rows = np.flatnonzero(bits & int(flag))
+        if rows.size:
+            kind = quality.names(int(flag))[0].replace(" ", "-")
+            found.append(
+                finding(
+                    kind,
                     name,
-                    f"{estimated} of {bits.size} spectra are not in the result table "
-                    "and got the run's median calibration",
+                    f"{rows.size} of {bits.size} spectra: {kind.replace('-', ' ')}",
+                    items=tuple(str(sources[row]) for row in rows),
                 )
             )
-    return findings
+    return found
+
+
+def _no_spectra(words: Metadata, section: Section, found: Survey) -> Finding:
+    listed = {part.folder for part in words.sections}
+    known = readers.shortlist(sorted({scan.folder for scan in found.scans} - listed)) or "none that is not listed"
+    what = f"no spectra in this folder that match {section.files!r}" if section.files else "no spectra in this folder"
+    return finding("no-spectra", section.folder, f"{what}. Folders with spectra: {known}")
+
+
+def _tell_unlisted(found: Survey, out: Placed) -> None:
+    for scan in found.scans:
+        left = [entry.name for entry in scan.spectra if entry.name not in out.used | out.set_aside.keys()]
+        if left:
+            out.findings.append(
+                finding(
+                    "unlisted",
+                    scan.folder,
+                    f"{len(left)} files with spectra that contribution.toml does not list",
+                    items=tuple(left),
+                )
+            )
+        for entry in [*scan.spectra, *scan.companions]:
+            if entry.name not in out.used:
+                out.set_aside.setdefault(entry.name, "its folder is not listed in contribution.toml")

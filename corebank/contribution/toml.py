@@ -41,6 +41,23 @@ class Table:
             self.say(key, f'is {value!r}, should be small letters, digits and hyphens, such as "{slugged(value)}"')
         return value.strip()
 
+    def choice(self, key: str, known: tuple[str, ...]) -> str:
+        """Text at `key`, one of `known` or empty."""
+        value = self.text(key)
+        if value and value not in known:
+            self.say(key, f"is {value!r}, should be {' or '.join(known)}")
+            return ""
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """List of text at `key`."""
+        self._taken.add(key)
+        value = self.raw.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.say(key, f"is {value!r}, should be a list of text, such as [\"s1-rep1\"]")
+            return ()
+        return tuple(value)
+
     def flag(self, key: str) -> bool:
         """True or false at `key`; false where it is missing."""
         self._taken.add(key)

@@ -1,6 +1,6 @@
 """Raw scanner files -> counts by channel and the settings they were measured with.
 
-`scans` finds every scan series below a folder and `read_scan` reads one, whatever scanner wrote it: the format is
+`survey` finds every scan series below a folder and `read_scan` reads one, whatever scanner wrote it: the format is
 told by the bytes, never by the ending (``.spe`` alone is several vendors' formats, and Itrax spectra hide in ``.txt``).
 `read` reads a single spectrum file. All return counts exactly as the files hold them, on detector channels.
 """
@@ -14,100 +14,143 @@ from pathlib import Path, PurePosixPath
 import xarray as xr
 
 from corebank.errors import ReadError
-from corebank.readers import avaatech, itrax, itrax_tables, series
-from corebank.readers.files import File, files, split
+from corebank.readers import itrax, itrax_tables, reading
+from corebank.readers.files import HEAD, Entry, File, entries, heads, split
+from corebank.readers.reading import Reading
+from corebank.readers.series import FORMATS, Note
+from corebank.readers.spectrum import Spectrum
 
 
 @dataclass(slots=True)
 class Scan:
-    """The files of one scan series: one folder, one pass of the scanner."""
+    """The files of one scan series: one folder, one pass of the scanner. None of them has been read whole."""
 
     folder: str
-    """Relative to the folder that was searched; ``.`` for that folder itself."""
+    """Relative to the folder that was searched; ``.`` for that folder itself. A table of spectra is its own folder."""
     kind: str
-    """``itrax`` or ``avaatech``."""
-    spectra: list[File] = field(default_factory=list)
-    companions: list[File] = field(default_factory=list)
-    """Result tables, settings and records beside the spectra."""
+    """The format, a key of `corebank.readers.series.FORMATS`."""
+    spectra: list[Entry] = field(default_factory=list)
+    companions: list[Entry] = field(default_factory=list)
+    """Result tables, settings and records beside the spectra, or in folders below that have none of their own."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """What lies below a folder. Files found = files in scans + files set aside."""
+
+    scans: list[Scan] = field(default_factory=list)
+    """In natural order of their folders."""
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Every other file -> why it is in no series."""
+    notes: list[Note] = field(default_factory=list)
+    """What is unsafe, damaged or left out on purpose."""
+
+
+def survey(folder: Path) -> Survey:
+    """Sort every file under `folder` by its first bytes; nothing is read whole but small records.
+
+    Spectra inside ``XRF data/`` or ``XRF data.zip`` belong to the folder above, beside whose result table they were
+    made. Raises `ReadError` when the folder is not there.
+    """
+    out = Survey()
+    listed, errors = entries(folder)
+    for error in errors:
+        kind = "unsafe" if type(error).__name__ == "UnsafeFileError" else "unreadable"
+        out.notes.append(Note(kind, str(error.where), f"{error.found}. {error.fix}", (str(error.where),)))
+        out.set_aside[str(error.where)] = "unsafe" if kind == "unsafe" else "damaged"
+    found: dict[tuple[str, str], Scan] = {}
+    others: list[tuple[Entry, bytes]] = []
+    for entry, head in heads(listed):
+        if isinstance(head, ReadError):
+            out.notes.append(Note("unreadable", entry.name, f"{head.found}. {head.fix}", (entry.name,)))
+            out.set_aside[entry.name] = "damaged"
+        elif kind := _kind(head):
+            if kind == "itrax" and itrax.is_sum(entry.name):
+                out.set_aside[entry.name] = "sum spectrum: no scan point, made from the others"
+            else:
+                home = entry.name if kind == "table" else _home(entry.name)
+                found.setdefault((home, kind), Scan(home, kind)).spectra.append(entry)
+        else:
+            others.append((entry, head))
+    out.scans = list(found.values())
+    homes = {scan.folder: scan for scan in out.scans if scan.kind != "table"}
+    for entry, head in others:
+        reason = _companion(entry, head, homes, out)
+        if reason:
+            out.set_aside[entry.name] = reason
+    return out
 
 
 def scans(folder: Path) -> tuple[list[Scan], dict[str, str]]:
-    """Sort every file under `folder` into scan series.
+    """The scan series below `folder`, and the files set aside with a reason; as `survey`, but strict.
 
-    Returns
-    -------
-    scans
-        In natural order of their folders. Spectra inside ``XRF data/`` or ``XRF data.zip`` belong to the folder above,
-        beside whose result table they were made.
-    set_aside
-        Every other file, by name, with the reason why it is in no series. Files found = files in a series + these.
-
-    Raises `ReadError` when the folder is not there or an archive in it is unsafe.
+    Raises `ReadError` when the folder is not there, or anything in it is unsafe or damaged.
     """
-    found: dict[str, Scan] = {}
-    met: dict[tuple[str, str], str] = {}
-    others: list[File] = []
-    set_aside: dict[str, str] = {}
-    for file in files(folder):
-        kind = _kind(file)
-        if kind == "itrax" and itrax.is_sum(file):
-            set_aside[file.name] = "sum spectrum: no scan point, made from the others"
-        elif kind:
-            home = _home(file.name)
-            first = met.setdefault((home, file.sha256), file.name)
-            if first != file.name:
-                set_aside[file.name] = f"the same bytes as {first}"
-                continue
-            found.setdefault(home, Scan(home, kind)).spectra.append(file)
-        else:
-            others.append(file)
-    for file in others:
-        home = str(PurePosixPath(split(file.name)[0]).parent)
-        scan = found.get(home)
-        if scan is None or scan.kind != "itrax":
-            set_aside[file.name] = "not a spectrum, and beside none that it could describe"
-        elif itrax_tables.is_results(file) or itrax_tables.is_document(file) or itrax_tables.settings(file):
-            scan.companions.append(file)
-        else:
-            set_aside[file.name] = "neither a spectrum nor a table that corebank knows"
-    return list(found.values()), set_aside
+    found = survey(folder)
+    for note in found.notes:
+        if note.kind in ("unsafe", "unreadable"):
+            raise ReadError(note.where, note.found.rstrip("."), "Nothing below the folder was read")
+    return found.scans, found.set_aside
 
 
-def read_scan(scan: Scan) -> xr.Dataset:
+def peek(scan: Scan) -> list[Spectrum]:
+    """The first, the middle and the last spectrum of a series, to see what it is; raises `ReadError` at a bad file."""
+    if not scan.spectra:
+        return []
+    rows = sorted({0, len(scan.spectra) // 2, len(scan.spectra) - 1})
+    read_in = [one for row in rows for one in FORMATS[scan.kind].parse(scan.spectra[row].load())]
+    return read_in if len(read_in) <= 3 else [read_in[0], read_in[len(read_in) // 2], read_in[-1]]
+
+
+def read_scan(scan: Scan, *, evaluation: str = "", dates: str = "") -> Reading:
     """Read one scan series.
 
+    Parameters
+    ----------
+    scan
+        The files, as `survey` found them.
+    evaluation
+        Which of several evaluations calibrates, by its file's name below the scan's folder; chosen where empty.
+    dates
+        ``day-first``, ``month-first`` or ``unknown``, where the files leave it open.
+
     Returns
     -------
-    Dataset
-        ``counts`` (spectrum, channel) uint32 [count] in order of position; per spectrum ``section_position`` [mm],
-        ``energy_gain`` and ``energy_offset`` [keV] (NaN where no file tells) with ``energy_source``, ``live_time`` and
-        ``real_time`` [s], ``tube_voltage`` [kV], ``tube_current`` [mA], ``scanned_at``, ``source``, ``source_sha256``
-        and ``flags``; attributes as in `corebank.schema.RUN_ATTRIBUTES`.
+    Reading
+        Per machine setting one Dataset: ``counts`` (spectrum, channel) uint32 [count], lazy, in order of position; per
+        spectrum ``section_position`` [mm], ``energy_gain`` and ``energy_offset`` [keV] (NaN where no file tells) with
+        ``energy_source``, ``live_time`` and ``real_time`` [s], ``tube_voltage`` [kV], ``tube_current`` [mA],
+        ``scanned_at``, ``source``, ``source_sha256`` and ``flags``; attributes as in `corebank.schema.RUN_ATTRIBUTES`.
+        Damaged files, changed counts and open questions are in ``notes``.
 
-    Raises `ReadError` when a file is damaged or the files cannot be one series.
+    Raises `ReadError` when a file beside the spectra cannot be read, or the wanted evaluation is not there.
     """
-    return (
-        series.from_itrax(scan.spectra, scan.companions) if scan.kind == "itrax" else series.from_avaatech(scan.spectra)
-    )
+    return reading.read(scan.kind, scan.folder, scan.spectra, scan.companions, evaluation, dates)
 
 
 def read(path: Path) -> xr.Dataset:
-    """Read one spectrum file, of any scanner known here; as `read_scan`, with one spectrum.
+    """Read one spectrum file, of any scanner known here: one run with its counts in memory.
 
     Raises `ReadError` when the bytes are no spectrum, or not a whole one.
     """
     try:
-        file = File(path.name, path.read_bytes())
+        with path.open("rb") as file:
+            kind = _kind(file.read(HEAD))
     except OSError as error:
         raise ReadError(path, f"cannot be read ({error.strerror})", "Check the name and your permissions") from error
-    kind = _kind(file)
     if not kind:
         raise ReadError(
             path,
             "is no spectrum of a scanner that corebank knows",
-            "Itrax and Avaatech .spe files are read; give one of those",
+            "Itrax and Avaatech .spe, EMSA/MAS text and tables of spectra are read; give one of those",
         )
-    return read_scan(Scan(".", kind, [file]))
+    found = read_scan(Scan(".", kind, [Entry(path.name, path)]))
+    for note in found.notes:
+        if note.kind in ("unreadable", "unsafe", "counts-changed"):
+            raise ReadError(path, note.found.rstrip("."), "Copy it from the scanner again")
+    if not found.runs:
+        raise ReadError(path, "holds no spectrum", "Give the raw file of the scanner")
+    return found.runs[0].load()
 
 
 def shortlist(folders: Iterable[str]) -> str:
@@ -116,10 +159,34 @@ def shortlist(folders: Iterable[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _kind(file: File) -> str:
-    if itrax.is_spectrum(file.content):
-        return "itrax"
-    return "avaatech" if avaatech.is_spectrum(file.content) else ""
+def _kind(head: bytes) -> str:
+    return next((kind for kind, module in FORMATS.items() if module.is_spectrum(head)), "")
+
+
+def _companion(entry: Entry, head: bytes, homes: dict[str, Scan], out: Survey) -> str:
+    """Put a file that is no spectrum beside those that it describes; the reason, where there are none."""
+    file = File(entry.name, head)
+    results, record = itrax_tables.is_results(file), itrax_tables.is_document(file)
+    at = PurePosixPath(split(entry.name)[0]).parent
+    scan = next((homes[str(folder)] for folder in (at, *at.parents) if str(folder) in homes), None)
+    if record and (scan is None or scan.folder != str(at)) and _is_radiograph(entry):
+        out.notes.append(Note("radiograph", str(at), "a radiograph run: the spectrometer was off", (entry.name,)))
+        return "record of a radiograph run, which has no spectra"
+    if scan is None:
+        return (
+            "an evaluation whose spectra are not in the folder" if results
+            else "record of a scan whose spectra are not in the folder" if record
+            else "not a spectrum, and beside none that it could describe"
+        )  # fmt: skip
+    if scan.kind == "itrax" and (results or record or itrax_tables.settings(file)):
+        scan.companions.append(entry)
+        return ""
+    return "neither a spectrum nor a table that corebank knows"
+
+
+def _is_radiograph(entry: Entry) -> bool:
+    fields = itrax_tables.document(entry.load())
+    return next((values[0].upper() == "OFF" for key, values in fields.items() if key == "XRF" and values), False)
 
 
 def _home(name: str) -> str:
@@ -129,3 +196,9 @@ def _home(name: str) -> str:
     if not member and folder.name.lower().replace("_", " ") in ("xrf data", "xrf spectra"):
         folder = folder.parent
     return str(folder)
+
+
+__all__ = [
+    "FORMATS", "Note", "Reading", "Scan", "Spectrum", "Survey", "peek", "read", "read_scan", "scans", "shortlist",
+    "survey",
+]  # fmt: skip

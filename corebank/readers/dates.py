@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import lru_cache
 
 import numpy as np
 
 _CLOCKS = ("%I:%M %p", "%I:%M:%S %p", "%H:%M", "%H:%M:%S")
 
 
-def parse(days: Sequence[str], clocks: Sequence[str], known: date | None = None) -> np.ndarray:
+SAID = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y", "unknown": None, "": None}
+"""What contribution.toml may say of an ambiguous date -> its pattern."""
+
+
+def parse(days: Sequence[str], clocks: Sequence[str], known: date | None = None, said: str = "") -> np.ndarray:
     """Times of the spectra of one run, (spectrum,) datetime64[s]; NaT where the text is empty, odd or ambiguous.
 
     Parameters
@@ -24,14 +29,21 @@ def parse(days: Sequence[str], clocks: Sequence[str], known: date | None = None)
         Date and time of each spectrum as written in its file.
     known
         Day on which the scan began, when a record beside the spectra says so.
+    said
+        ``day-first`` or ``month-first``, which a person may know where nothing else tells.
     """
-    spelling = _spelling(days, known)
+    spelling = _spelling(days, known) or SAID[said]
     out = np.full(len(days), np.datetime64("NaT"), dtype="datetime64[s]")
     for row, (day, clock) in enumerate(zip(days, clocks, strict=True)):
         moment = _moment(day.strip(), clock.strip(), spelling)
         if moment is not None:
             out[row] = np.datetime64(moment, "s")
     return out
+
+
+def ambiguous(days: Sequence[str], known: date | None = None) -> str:
+    """The first of `days` whose day and month cannot be told apart by the others or by `known`; "" where all can."""
+    return "" if _spelling(days, known) else next((day for day in days if _is_slashed(day)), "")
 
 
 def _spelling(days: Sequence[str], known: date | None) -> str | None:
@@ -62,6 +74,7 @@ def _day(day: str, spelling: str | None) -> date | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _moment(day: str, clock: str, spelling: str | None) -> datetime | None:
     on = _day(day, spelling)
     if on is None:

@@ -1,8 +1,8 @@
-"""The files of a contributed folder, with archives opened: what is there, and its bytes.
+"""The files of a contributed folder, with archives opened: what is there, and its bytes when they are wanted.
 
 A file inside ``XRF data.zip`` is named ``ARD1E/XRF data.zip!XRF data/L000000.spe``. What a Mac leaves in an archive
 (``__MACOSX``, ``._name``, ``.DS_Store``) is junk and is not listed. An archive that would leave its folder, or that
-unpacks to far more than it holds, is refused whole.
+unpacks to far more than it holds, is refused whole, and so is a link out of the folder; the other files are still read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from corebank.errors import ReadError
+from corebank.errors import ReadError, UnsafeFileError
+
+HEAD = 8192
+"""Bytes from which a format is told."""
 
 MAX_MEMBER_BYTES = 256 * 2**20
 """A larger archive member is refused; the largest scanner file met is 0.1 MB, the largest table 2 MB."""
@@ -42,7 +47,28 @@ class File:
     @property
     def stem(self) -> str:
         """File name without folders, archive and ending: ``L000000``."""
-        return PurePosixPath(split(self.name)[-1]).stem
+        return stem(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a folder that has not been read yet."""
+
+    name: str
+    """As `File.name`."""
+    path: Path
+    """The file on disk: the archive, where it is a member of one."""
+    member: str = ""
+    """Name inside the archive."""
+
+    def load(self) -> File:
+        """The file with its bytes; raises `ReadError` when they cannot be read."""
+        return next(loaded([self]))
+
+
+def stem(name: str) -> str:
+    """File name without folders, archive and ending: ``L000000``."""
+    return PurePosixPath(split(name)[-1]).stem
 
 
 def split(name: str) -> list[str]:
@@ -50,31 +76,51 @@ def split(name: str) -> list[str]:
     return re.split(r"(?<=\.zip)!", name, flags=re.IGNORECASE)  # Avaatech names hold a ! of their own
 
 
-def files(folder: Path) -> Iterator[File]:
+def entries(folder: Path) -> tuple[list[Entry], list[ReadError]]:
     """Every file under `folder`, archives opened, in the order a person would count (L2 before L10).
 
-    Raises `ReadError` for a folder that is not there, a link that leads out of it, or an archive that is unsafe or
-    damaged.
+    Returns the files, and an error for each link or archive that is unsafe, damaged or cannot be read; nothing of those
+    is listed. Raises `ReadError` for a folder that is not there.
     """
     if not folder.is_dir():
         raise ReadError(folder, "there is no such folder", "Give the folder that holds the scanner's files")
-    root = folder.resolve()
+    root, found, errors = folder.resolve(), list[Entry](), list[ReadError]()
     for path in sorted(_walk(folder), key=lambda path: natural(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder).as_posix()
-        if path.exists() and not path.resolve().is_relative_to(root):
-            raise ReadError(
-                path, f"is a link to {path.resolve()}, outside the folder", "Copy the file itself into the folder"
-            )
-        if path.is_dir():
-            continue  # a linked folder inside; its files are met where they are
-        if not path.is_file():
-            raise ReadError(
-                path, "is no file that can be read, but a broken link or a device", "Take it out of the folder"
-            )
-        if path.suffix.lower() == ".zip":
-            yield from _members(path, name)
-        else:
-            yield File(name, path.read_bytes())
+        try:
+            if path.exists() and not path.resolve().is_relative_to(root):
+                raise UnsafeFileError(
+                    name, f"is a link to {path.resolve()}, outside the folder", "Copy the file itself into the folder"
+                )
+            if path.is_dir():
+                continue  # a linked folder inside; its files are met where they are
+            if not path.is_file():
+                raise ReadError(
+                    name, "is no file that can be read, but a broken link or a device", "Take it out of the folder"
+                )
+            found += _members(path, name) if path.suffix.lower() == ".zip" else [Entry(name, path)]
+        except ReadError as error:
+            errors.append(error)
+    return found, errors
+
+
+def heads(wanted: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | ReadError]]:
+    """Each entry with its first `HEAD` bytes, or with the error that reading them met."""
+    yield from _read(wanted, HEAD)
+
+
+def loaded(wanted: Iterable[Entry]) -> Iterator[File]:
+    """The files of `wanted` with their bytes, each archive opened once; raises `ReadError` at a bad one."""
+    for entry, content in _read(wanted, -1):
+        if isinstance(content, ReadError):
+            raise content
+        yield File(entry.name, content)
+
+
+def whole(wanted: Iterable[Entry]) -> Iterator[File | ReadError]:
+    """As `loaded`, but an error takes the place of the file it was met at, and the others are still read."""
+    for entry, content in _read(wanted, -1):
+        yield content if isinstance(content, ReadError) else File(entry.name, content)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -96,14 +142,40 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _members(path: Path, name: str) -> Iterator[File]:
+def _read(wanted: Iterable[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
+    for (path, packed), group in groupby(wanted, key=lambda entry: (entry.path, bool(entry.member))):
+        together = list(group)
+        yield from _of_archive(path, together, size) if packed else _of_disk(together, size)
+
+
+def _of_disk(wanted: Iterable[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
+    for entry in wanted:
+        try:
+            with entry.path.open("rb") as file:
+                yield entry, file.read(size)
+        except OSError as error:
+            yield entry, ReadError(entry.name, f"cannot be read ({error.strerror})", "Check your permissions")
+
+
+def _of_archive(path: Path, wanted: list[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted(archive.infolist(), key=lambda member: natural(member.filename))
-            _refuse_unsafe(path, members)
-            for member in members:
-                if not member.is_dir() and not is_junk(member.filename):
-                    yield File(f"{name}!{member.filename}", archive.read(member))
+        with _damage_told(path.name), zipfile.ZipFile(path) as archive:
+            for entry in wanted:
+                try:
+                    with _damage_told(entry.name), archive.open(entry.member) as member:
+                        content: bytes | ReadError = member.read(size)
+                except ReadError as error:
+                    content = error
+                yield entry, content
+    except ReadError as error:
+        yield from ((entry, error) for entry in wanted)
+
+
+@contextmanager
+def _damage_told(name: str) -> Iterator[None]:
+    """Turn everything that zipfile raises for a damaged archive into a `ReadError`."""
+    try:
+        yield
     except ReadError:
         raise
     except (
@@ -111,33 +183,45 @@ def _members(path: Path, name: str) -> Iterator[File]:
         zlib.error,
         lzma.LZMAError,
         struct.error,
+        KeyError,
         ValueError,
         EOFError,
         RuntimeError,
         OSError,
     ) as error:
         raise ReadError(
-            path, f"is not a whole zip archive ({error})", "Copy it again; it was cut short or is encrypted"
+            name, f"is not a whole zip archive ({error})", "Copy it again; it was cut short or is encrypted"
         ) from error
 
 
-def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _members(path: Path, name: str) -> list[Entry]:
+    with _damage_told(name), zipfile.ZipFile(path) as archive:
+        members = sorted(archive.infolist(), key=lambda member: natural(member.filename))
+        _refuse_unsafe(name, path.stat().st_size, members)
+        return [
+            Entry(f"{name}!{member.filename}", path, member.filename)
+            for member in members
+            if not member.is_dir() and not is_junk(member.filename)
+        ]
+
+
+def _refuse_unsafe(name: str, size: int, members: list[zipfile.ZipInfo]) -> None:
     unpacked = sum(member.file_size for member in members)
-    if unpacked > MAX_RATIO * max(path.stat().st_size, 1) + MAX_MEMBER_BYTES:
-        raise ReadError(
-            path, f"would unpack to {unpacked / 2**20:.0f} MB", "Unpack it by hand and look at what it holds"
+    if unpacked > MAX_RATIO * max(size, 1) + MAX_MEMBER_BYTES:
+        raise UnsafeFileError(
+            name, f"would unpack to {unpacked / 2**20:.0f} MB", "Unpack it by hand and look at what it holds"
         )
     for member in members:
         inside = PurePosixPath(member.filename.replace("\\", "/"))
         if inside.is_absolute() or ".." in inside.parts or re.match(r"^[A-Za-z]:", member.filename):
-            raise ReadError(
-                path,
+            raise UnsafeFileError(
+                name,
                 f"member {member.filename!r} points out of the archive",
                 "Pack the archive again with relative names",
             )
         if member.file_size > MAX_MEMBER_BYTES:
-            raise ReadError(
-                path,
+            raise UnsafeFileError(
+                name,
                 f"member {member.filename!r} is {member.file_size / 2**20:.0f} MB",
                 "Unpack it by hand; a spectrum is smaller",
             )

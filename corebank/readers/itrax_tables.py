@@ -1,8 +1,8 @@
 """The files beside Itrax spectra: result table (``Results.txt``), settings (``.dfl``) and ``document.txt``.
 
-Of the result table corebank takes what the spectra lack: energy calibration, position and validity of each. Peak
-areas are somebody's evaluation and stay where they are. Several evaluations of the same spectra lie side by side in
-real folders; which one is taken is recorded in ``energy_source``.
+Of the result table corebank takes what the spectra lack: energy calibration, position and validity of each. Peak areas
+are somebody's evaluation and are kept as such. Several evaluations of the same spectra lie side by side in real
+folders; which one calibrates is recorded in ``energy_source`` (`corebank.readers.evaluations`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ _GAIN_LINES = ("kev/channel 2", "kev/channel")  # "2" is the set of the tube sel
 _OFFSET_LINES = ("energy offset 2", "energy offset")
 
 
+_COLUMNS = {"position (mm)": "position", "validity": "valid", "E-gain": "gain", "E-offset": "offset"}
+"""What corebank uses of a result table, by the names that the evaluation program gives."""
+
+
 def is_results(file: File) -> bool:
     """True for a result table: ``peakarea`` on the second line, whatever the line ends."""
     lines = re.split(rb"[\r\n]+", file.content[:65536], maxsplit=2)
@@ -33,8 +37,8 @@ def results(file: File) -> pd.DataFrame:
     -------
     DataFrame
         One row per spectrum, indexed by the spectrum's file stem (``L000000``): ``position`` [mm], ``valid`` (bool),
-        ``gain`` [keV/channel] and ``offset`` [keV] (NaN where the fit left them empty). Rows without a file name, as
-        aborted evaluations have, are dropped.
+        ``gain`` [keV/channel] and ``offset`` [keV] (NaN where the fit left them empty), then every other column of the
+        table under its own name, float64. Rows without a file name, as aborted evaluations have, are dropped.
 
     Raises `ReadError` when one of the columns is missing.
     """
@@ -42,32 +46,28 @@ def results(file: File) -> pd.DataFrame:
     if not rows:
         raise ReadError(file.name, "the result table has no header line", "Copy it again; it was cut short")
     names = [name.strip() for name in rows[0]]
-    columns = ("filename", "position (mm)", "validity", "E-gain", "E-offset")
-    if missing := [name for name in columns if name not in names]:
+    if missing := [name for name in ("filename", *_COLUMNS) if name not in names]:
         raise ReadError(
             file.name,
             f"the result table has no column {', '.join(missing)}",
             "Export it from the scanner's evaluation program again",
         )
-    at = {name: names.index(name) for name in columns}
-    wide = [row for row in rows[1:] if len(row) > max(at.values()) and row[at["filename"]].strip()]
-    number = {
-        name: pd.to_numeric(pd.Series([row[at[name]] for row in wide], dtype=object), errors="coerce").to_numpy(
-            np.float64
-        )
-        for name in columns[1:]
-    }
+    key, last = names.index("filename"), max(names.index(name) for name in ("filename", *_COLUMNS))
+    wide = [row for row in rows[1:] if len(row) > last and row[key].strip()]
     table = pd.DataFrame(
         {
-            "position": number["position (mm)"],
-            "valid": number["validity"] == 1,
-            "gain": number["E-gain"],
-            "offset": number["E-offset"],
+            _COLUMNS.get(name, name): pd.to_numeric(
+                pd.Series([row[at] if len(row) > at else "" for row in wide], dtype=object), errors="coerce"
+            ).to_numpy(np.float64)
+            for at, name in enumerate(names)
+            if name and at != key and names.index(name) == at
         },
         index=pd.Index(
-            [PurePosixPath(row[at["filename"]].strip().replace("\\", "/")).stem for row in wide], name="stem"
+            [PurePosixPath(row[key].strip().replace("\\", "/")).stem for row in wide], name="stem", dtype=object
         ),
     )
+    first = [*_COLUMNS.values()]
+    table = table[[*first, *(name for name in table if name not in first)]].assign(valid=table["valid"] == 1)
     return table[~table.index.duplicated()]
 
 

@@ -1,186 +1,229 @@
-"""Single spectra -> one run: arrays in order of position, with the calibration and validity that lie beside them."""
+"""Single spectra -> runs: read block by block, parted by machine setting, in order of position.
+
+Counts go to scratch as they are read (`corebank.readers.spool`); the columns stay in memory, a few hundred bytes a
+spectrum. One damaged file does not hide the others: every one is told of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from corebank import schema
-from corebank.errors import ReadError
-from corebank.readers import avaatech, dates, itrax, itrax_tables
-from corebank.readers.files import File
-from corebank.schema import Flag
+from corebank import parallel, schema
+from corebank.errors import ReadError, UnsafeFileError
+from corebank.readers import avaatech, itrax
+from corebank.readers.files import Entry, whole
+from corebank.readers.spectrum import Spectrum
+from corebank.readers.spool import BLOCK, Spool
 
-_COMPLETE_SUM = 0.999
-"""In the 2020 set-up all but 5e-5 of ``events_in_run`` lie inside the channels; where a run is like that, every
-spectrum must be. In the 2008 set-up a fifth of the events lies above the last channel, and the total tells nothing."""
+FORMATS: Mapping[str, Any] = {"itrax": itrax, "avaatech": avaatech}
+"""Kind -> the module that knows it, in the order in which they are asked."""
 
-
-def from_itrax(spectra: Sequence[File], companions: Sequence[File]) -> xr.Dataset:
-    """One Itrax run; see `corebank.readers.read_scan`."""
-    read = [itrax.parse(file) for file in spectra]
-    _refuse_mixed([(one.file.name, one.counts.size, one.header.get("Tube anode", "")) for one in read])
-    _refuse_changed_counts(read)
-    record = next((itrax_tables.document(file) for file in companions if itrax_tables.is_document(file)), {})
-    stems = [one.file.stem for one in read]
-    gain, offset, energy_source, table = _calibration(stems, companions)
-    position = np.array([one.number("Position") for one in read])
-    if table is not None:
-        valid = table["valid"].reindex(stems).to_numpy(dtype=object) != False  # noqa: E712 - NaN: a row the table lacks is not invalid
-    else:
-        valid = np.array([one.header.get("comments", "") != "not in position" for one in read])
-    columns = {
-        "section_position": position,
-        "energy_gain": gain,
-        "energy_offset": offset,
-        "energy_source": energy_source,
-        "live_time": [one.number("livetime") for one in read],
-        "real_time": [one.number("runtime") for one in read],
-        "tube_voltage": [one.number("Tube voltage") for one in read],
-        "tube_current": [one.number("Tube current") for one in read],
-        "scanned_at": dates.parse(
-            [one.header.get("Date", "") for one in read], [one.header.get("Time", "") for one in read], _day_of(record)
-        ),
-        "flags": np.where(valid, 0, int(Flag.NOT_IN_POSITION)),
-    }
-    return _run(
-        "itrax",
-        [one.file for one in read],
-        [one.counts for one in read],
-        columns,
-        anode=read[0].header.get("Tube anode", ""),
-    )
+_LIKE_THE_REST = 0.2
+"""A spectrum that holds as many counts as all others together, within this share, is their sum, whatever its name."""
 
 
-def from_avaatech(spectra: Sequence[File]) -> xr.Dataset:
-    """One Avaatech run; see `corebank.readers.read_scan`. The files name neither anode nor calibration."""
-    read = [avaatech.parse(file) for file in spectra]
-    _refuse_mixed([(one.file.name, one.counts.size, f"{one.number('ACC_VOLT'):g} kV {one.filter}") for one in read])
-    current = np.array([one.number("TUBE_CUR") for one in read])
-    day, clock = zip(*[(one.header.get("DATE_MEA", "") + " ").split(" ", 1) for one in read], strict=True)
-    columns = {
-        "section_position": [one.position for one in read],
-        "energy_gain": np.full(len(read), np.nan),
-        "energy_offset": np.full(len(read), np.nan),
-        "energy_source": [""] * len(read),
-        "live_time": [one.number("MEAS_TIM", 0) for one in read],
-        "real_time": [one.number("MEAS_TIM", 1) for one in read],
-        "tube_voltage": [one.number("ACC_VOLT") for one in read],
-        "tube_current": current,
-        "scanned_at": dates.parse(day, clock),
-        "flags": np.zeros(len(read)),
-    }
-    return _run(
-        "avaatech", [one.file for one in read], [one.counts for one in read], columns, anode="", filter_=read[0].filter
-    )
+class Note(NamedTuple):
+    """Something to tell of a scan: a kind of `corebank.contribution.findings`, where, what, and what is concerned."""
+
+    kind: str
+    where: str
+    found: str
+    items: tuple[str, ...] = ()
 
 
-def _run(
-    scanner: str,
-    found: Sequence[File],
-    counts: Sequence[np.ndarray],
-    columns: dict[str, object],
-    *,
-    anode: str,
-    filter_: str = "",
-) -> xr.Dataset:
-    stacked = np.stack(counts)
-    ever = np.flatnonzero(stacked.any(axis=0))
-    columns = {**columns, "source": [file.name for file in found], "source_sha256": [file.sha256 for file in found]}
+class Setting(NamedTuple):
+    """What makes spectra one run: they differ in nothing of this."""
+
+    channels: int
+    tube_voltage: float
+    filter: str
+    detector: str
+    anode: str
+
+    def __str__(self) -> str:
+        words = [
+            f"{self.channels} channels",
+            f"{self.tube_voltage:g} kV" if np.isfinite(self.tube_voltage) else "",
+            f"filter {self.filter}" if self.filter else "",
+            f"detector {self.detector}" if self.detector else "",
+            f"anode {self.anode}" if self.anode else "",
+        ]
+        return ", ".join(filter(None, words))
+
+
+@dataclass(slots=True, eq=False)
+class Series:
+    """The spectra of one setting, in the order in which they were read."""
+
+    setting: Setting
+    counts: Spool
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    ever: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    first: Spectrum | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per spectrum; every field of `Spectrum` but counts and header."""
+        return pd.DataFrame(self.columns)
+
+
+def gathered(kind: str, entries: Sequence[Entry], notes: list[Note], set_aside: dict[str, str]) -> list[Series]:
+    """Read the files of a scan and part them by setting, the largest part first.
+
+    Damaged files, changed counts and copies go into `notes`, files that are no scan point into `set_aside`.
+    """
+    blocks = [(kind, entries[start : start + BLOCK]) for start in range(0, len(entries), BLOCK)]
+    series: dict[Setting, Series] = {}
+    met: dict[tuple[str, str], str] = {}
+    copies = list[str]()
+    where = f"{entries[0].name.rsplit('/', 1)[0]}" if entries else ""
+    for found in parallel.each(_parse, blocks, f"reading {where}", sizes=[len(block) for _, block in blocks]):
+        for one in found:
+            if isinstance(one, ReadError):
+                kind_of_it = "unsafe" if isinstance(one, UnsafeFileError) else "unreadable"
+                notes.append(Note(kind_of_it, str(one.where), f"{one.found}. {one.fix}", (str(one.where),)))
+                set_aside[str(one.where)] = "damaged"
+                continue
+            first = met.setdefault((one.sha256, one.source.rpartition("!")[2] if kind == "table" else ""), one.source)
+            if first != one.source:
+                set_aside[one.source] = f"the same bytes as {first}"
+                copies.append(one.source)
+                continue
+            setting = Setting(one.counts.size, one.tube_voltage, one.filter, one.detector, one.anode)
+            setting = next((known for known in series if _same(known, setting)), setting)
+            _append(series.setdefault(setting, Series(setting, Spool(setting.channels))), one)
+    if copies:
+        notes.append(Note("copies", where, f"{len(copies)} files hold the same bytes as others", tuple(copies)))
+    return sorted(series.values(), key=lambda one: -one.counts.rows)
+
+
+def dataset(series: Series, scanner: str, more: Mapping[str, object], set_aside: dict[str, str]) -> xr.Dataset:
+    """A series as one run in order of position; `more` gives the columns that files beside the spectra tell.
+
+    Besides the columns of `corebank.schema.SPECTRUM` that a file can know, ``file_core``, ``file_section``,
+    ``file_depth`` and ``replicate`` hold what each file says of its place.
+    """
+    table, counts = series.table, series.counts.array()
+    row = _sum_among(table)
+    stay = np.arange(len(table)) if row is None else np.delete(np.arange(len(table)), row)
+    if row is not None:
+        set_aside[str(table["source"][row])] = "sum spectrum: its counts are those of the whole scan together"
+    ever = np.flatnonzero(series.ever)
+    names = ("live_time", "real_time", "tube_voltage", "tube_current", "source", "source_sha256")
+    columns = {"section_position": table["position"], **{name: table[name] for name in names}, **more}
     run = xr.Dataset(
-        {"counts": (schema.COUNTS.dims, stacked, schema.attributes(schema.COUNTS)), **schema.spectrum_columns(columns)},
+        {
+            "counts": (schema.COUNTS.dims, counts, schema.attributes(schema.COUNTS)),
+            **schema.spectrum_columns(columns),
+            "file_core": ("spectrum", table["core"].to_numpy(object)),
+            "file_section": ("spectrum", table["section"].to_numpy(object)),
+            "file_depth": ("spectrum", table["depth"].to_numpy(np.float64)),
+            "replicate": ("spectrum", table["replicate"].to_numpy(np.int64)),
+        },
         attrs={
             "scanner": scanner,
             "model": "",
-            "head": "",
-            "anode": anode,
-            "filter": filter_,
-            "tube_voltage": float(np.nanmedian(run_column))
-            if np.isfinite(run_column := _floats(columns["tube_voltage"])).any()
-            else float("nan"),
-            "tube_current": float(np.nanmedian(run_column))
-            if np.isfinite(run_column := _floats(columns["tube_current"])).any()
-            else float("nan"),
-            "channels": int(stacked.shape[1]),
+            "head": series.setting.detector,
+            "anode": series.setting.anode,
+            "filter": series.setting.filter,
+            "tube_voltage": _median(table["tube_voltage"]),
+            "tube_current": _median(table["tube_current"]),
+            "channels": series.setting.channels,
             "first_channel": int(ever[0]) if ever.size else 0,
-            "last_channel": int(ever[-1]) if ever.size else stacked.shape[1] - 1,
+            "last_channel": int(ever[-1]) if ever.size else series.setting.channels - 1,
         },
     )
-    for name in ("section_position", "live_time"):
-        if not np.isfinite(run[name].values).all():
-            row = int(np.argmin(np.isfinite(run[name].values)))
-            raise ReadError(
-                found[row].name,
-                f"the header gives no {name.replace('_', ' ')}",
-                "Copy it from the scanner again, or take it out of the folder",
-            )
-    return run.isel(spectrum=np.argsort(run["section_position"].values, kind="stable"))
+    order = stay[np.argsort(run["section_position"].values[stay], kind="stable")]
+    return run if np.array_equal(order, np.arange(len(table))) else run.isel(spectrum=order)
 
 
-def _calibration(
-    stems: list[str], companions: Sequence[File]
-) -> tuple[np.ndarray, np.ndarray, list[str], pd.DataFrame | None]:
-    """Gain and offset per spectrum, where they came from, and the result table they were taken from, if any.
+def changed(table: pd.DataFrame) -> Note | None:
+    """What is to be said of spectra whose channels no longer add up to the total that their file carries, if any.
 
-    The table that calibrates the most spectra wins, then ``Results`` over ``result`` (the re-evaluation over the first
-    one, as the scanner's program names them), then the settings file. Spectra that a table leaves out get the run's
-    median.
+    In the 2020 set-up of an Itrax 4 to 31 events a spectrum (of 400,000) lie above the last channel, so a run's deficit
+    is Poisson distributed about its median; in the 2008 set-up it is a tenth of all events, and tells nothing. Where a
+    run's deficits are small, one below zero or eight standard deviations above the median was changed.
     """
-    gain = np.full(len(stems), np.nan)
-    offset, source = gain.copy(), [""] * len(stems)
-    tables = [(file, itrax_tables.results(file).reindex(stems)) for file in companions if itrax_tables.is_results(file)]
-    filled = [(file, table, np.isfinite(table[["gain", "offset"]].to_numpy()).all(axis=1)) for file, table in tables]
-    if filled := [(file, table, known) for file, table, known in filled if known.any()]:
-        file, table, known = max(
-            filled, key=lambda one: (one[2].sum(), one[0].stem.startswith("Results"), -len(one[0].stem))
-        )
-        gain = np.where(known, table["gain"], np.median(table["gain"][known]))
-        offset = np.where(known, table["offset"], np.median(table["offset"][known]))
-        return gain, offset, [file.name if row else f"median of {file.name}" for row in known], table
-    for file in companions:
-        pair = itrax_tables.settings(file)
-        if pair is not None:
-            return np.full(len(stems), pair[0]), np.full(len(stems), pair[1]), [file.name] * len(stems), None
-    return gain, offset, source, None
-
-
-def _day_of(record: dict[str, list[str]]) -> date | None:
-    try:
-        return date(*(int(record[key][0]) for key in ("Year", "Month", "Day")))
-    except (KeyError, ValueError, IndexError):
+    sums, totals = table["sum"].to_numpy(np.float64), table["total"].to_numpy(np.float64)
+    deficit = totals - sums
+    known = np.isfinite(deficit)
+    if not known.any() or np.nanmedian(deficit) > _SMALL_DEFICIT * np.nanmedian(totals):
         return None
+    middle = max(float(np.nanmedian(deficit)), 0.0)
+    wrong = np.flatnonzero(known & ((deficit < 0) | (deficit > middle + 8 * np.sqrt(middle))))
+    if not wrong.size:
+        return None
+    row, sources = int(wrong[0]), table["source"].to_numpy(object)
+    more = f", and so in {wrong.size - 1} other files" if wrong.size > 1 else ""
+    return Note(
+        "counts-changed",
+        str(sources[row]),
+        f"the channels add up to {sums[row]:.0f}, the file's own total is {totals[row]:.0f} "
+        f"(the rest of the scan: {middle:.0f} less){more}",
+        tuple(str(sources[one]) for one in wrong),
+    )
 
 
-def _refuse_mixed(seen: Sequence[tuple[str, int, str]]) -> None:
-    """One run has one number of channels and one tube setting; a folder that mixes them is two runs."""
-    first = seen[0]
-    for name, channels, setting in seen[1:]:
-        if (channels, setting) != first[1:]:
-            raise ReadError(
-                name,
-                f"{channels} channels, {setting or 'no setting'}, "
-                f"while {first[0]} has {first[1]}, {first[2] or 'no setting'}",
-                "Put the two machine settings into two folders; each is a run of its own",
-            )
+_SMALL_DEFICIT = 1e-3
+"""Share of the events above the last channel up to which a file's own total is a check of its counts."""
 
 
-def _refuse_changed_counts(read: Sequence[itrax.Spectrum]) -> None:
-    sums = np.array([one.counts.sum(dtype=np.int64) for one in read], dtype=np.float64)
-    events = np.array([one.number("events_in_run") for one in read])
-    share = np.divide(sums, events, out=np.full(len(read), np.nan), where=events > 0)
-    if np.isfinite(share).any() and np.nanmedian(share) >= _COMPLETE_SUM and np.nanmin(share) < _COMPLETE_SUM:
-        row = int(np.nanargmin(share))
-        raise ReadError(
-            read[row].file.name,
-            f"the channels add up to {sums[row]:.0f} of events_in_run = {events[row]:.0f}, "
-            "the rest of the run to all of them",
-            "A count was changed; copy the file from the scanner again",
-        )
+def _parse(block: tuple[str, Sequence[Entry]]) -> list[Spectrum | ReadError]:
+    """Work for one worker: the spectra of a block of files, with an error in the place of each that cannot be read."""
+    return list(_parsed(*block))
 
 
-def _floats(values: object) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64)
+def _parsed(kind: str, entries: Sequence[Entry]) -> Iterator[Spectrum | ReadError]:
+    for file in whole(entries):
+        if isinstance(file, ReadError):
+            yield file
+            continue
+        try:
+            yield from FORMATS[kind].parse(file)
+        except ReadError as error:
+            yield error
+
+
+def _append(series: Series, one: Spectrum) -> None:
+    series.first = series.first or one
+    series.ever = one.counts > 0 if not series.ever.size else series.ever | (one.counts > 0)
+    series.counts.append([one.counts])
+    told = {name: getattr(one, name) for name in _KEPT} | {
+        "source_sha256": one.sha256,
+        "sum": int(one.counts.sum(dtype=np.int64)),
+    }
+    for name, value in told.items():
+        series.columns.setdefault(name, []).append(value)
+
+
+_KEPT = (
+    "source", "position", "depth", "live_time", "real_time", "tube_voltage", "tube_current", "gain", "offset", "total",
+    "day", "clock", "core", "section", "replicate", "in_position",
+)  # fmt: skip
+
+
+def _same(one: Setting, other: Setting) -> bool:
+    """Equal, two unknown voltages included; a tube's read-back of 29.8 and 30.1 kV is one setting."""
+    close = abs(one.tube_voltage - other.tube_voltage) < 0.5 or not (
+        np.isfinite(one.tube_voltage) or np.isfinite(other.tube_voltage)
+    )
+    return close and one._replace(tube_voltage=0.0) == other._replace(tube_voltage=0.0)
+
+
+def _sum_among(table: pd.DataFrame) -> int | None:
+    """Row of a sum spectrum that goes by another name, or None; in a scan of a few points none can be told."""
+    sums = table["sum"].to_numpy(np.float64)
+    row = int(np.argmax(sums))
+    rest = sums.sum() - sums[row]
+    return row if len(sums) >= 8 and abs(sums[row] - rest) < _LIKE_THE_REST * rest else None
+
+
+def _median(values: pd.Series) -> float:
+    known = values.to_numpy(np.float64)[np.isfinite(values.to_numpy(np.float64))]
+    return float(np.median(known)) if known.size else float("nan")

@@ -13,6 +13,7 @@ from corebank import bank, contribution, readers, virtual
 from corebank.feed import Feed
 from corebank.model import PRESETS, SpectrumMAE
 from corebank.normalize import Normalization
+from tests.bench import contribute
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,20 @@ def stored(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> bank.Bank:
 def test_bench_raw_files_to_counts(benchmark: BenchmarkFixture, raw: Path) -> None:
     """Sixty Itrax spectra of 2,048 channels, out of two zips."""
     found, _ = readers.scans(raw)
-    runs = benchmark(lambda: [readers.read_scan(scan) for scan in found])
-    assert sum(run.sizes["spectrum"] for run in runs) == 60
+    read_in = benchmark(lambda: [readers.read_scan(scan) for scan in found])
+    assert sum(run.sizes["spectrum"] for one in read_in for run in one.runs) == 60
+
+
+def test_bench_the_published_corpus_holds_the_counts_of_the_bank(
+    benchmark: BenchmarkFixture, raw: Path, stored: bank.Bank, tmp_path: Path
+) -> None:
+    """One CSV per spectrum, the way that `tests.bench.contribute` times ours against."""
+    turn = iter(range(1000))
+    assert benchmark(lambda: contribute.published(raw, tmp_path / f"corpus-{next(turn)}")) == 60
+    held = stored.run("seed", "seed-1-s1", "counts").isel(spectrum=7)
+    member = Path(str(held["source"].values).rpartition("!")[2]).stem
+    csv = np.loadtxt(tmp_path / "corpus-0" / f"SEED-1_S1_{member}.csv")
+    np.testing.assert_array_equal(csv, held["counts"].values)
 
 
 def test_bench_ten_neighbouring_spectra(benchmark: BenchmarkFixture, stored: bank.Bank) -> None:

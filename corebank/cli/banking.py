@@ -1,0 +1,90 @@
+"""Commands of who keeps a bank: make one, see what came in, release it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def init(bank: Path, /, *, site: str, start: str = "0 eV", step: str = "20 eV", bins: int = 2048) -> None:
+    """Make an empty bank.
+
+    Parameters
+    ----------
+    bank
+        Folder that will hold it; new or empty.
+    site
+        Name of the lab that owns the bank: small letters, digits, hyphens.
+    start
+        Energy at the centre of the first bin of the bank's energy grid.
+    step
+        Width of a bin.
+    bins
+        Number of bins.
+    """
+    from corebank import bank as banks
+    from corebank import units
+    from corebank.schema import EnergyGrid
+
+    grid = EnergyGrid(
+        start=units.quantity(start, "keV", "--start"), step=units.quantity(step, "keV", "--step"), bins=bins
+    )
+    made = banks.create(bank, site=site, grid=grid)
+    print(f"{made.path}: an empty bank for {site}. Bring in a folder with: corebank add {bank} FOLDER")
+
+
+def log(bank: Path, /, *, at: str = "main", as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
+    """List the commits of a bank, newest first.
+
+    Parameters
+    ----------
+    bank
+        The bank.
+    at
+        Snapshot, release or branch to start from.
+    as_json
+        One JSON document instead of lines.
+    """
+    from corebank import bank as banks
+
+    commits = banks.open_bank(bank, at).log()
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {
+                        "snapshot": commit.snapshot,
+                        "written_at": commit.written_at.isoformat(),
+                        "message": commit.message,
+                        **commit.about,
+                    }
+                    for commit in commits
+                ],
+                indent=2,
+            )
+        )
+    else:
+        for commit in commits:
+            print(f"{commit.snapshot}  {commit.written_at:%Y-%m-%d %H:%M}  {commit.message}")
+
+
+def tag(bank: Path, name: str, /, *, at: str = "main") -> None:
+    """Make a snapshot of a bank a release, which is never moved.
+
+    Parameters
+    ----------
+    bank
+        The bank.
+    name
+        Name of the release, such as release-2026.1.
+    at
+        Snapshot, release or branch that becomes it.
+    """
+    from corebank import bank as banks
+
+    opened = banks.open_bank(bank, at)
+    opened.tag(name)
+    print(f"release {name} is snapshot {opened.snapshot}")

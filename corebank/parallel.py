@@ -1,0 +1,76 @@
+"""The same work on many things, in parallel through Dask, a bounded number at a time, with a progress bar.
+
+Threads of this process do it, unless a `dask.distributed.Client` is open: then the cluster does. Results come back in
+order, and no more than a window of them is held at once, so memory does not grow with the number of things.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from dask.base import compute
+from dask.delayed import delayed
+from tqdm import tqdm
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
+
+WINDOW = 8
+"""Things worked on between two looks at the results; a block of 256 spectra of 2,048 channels is 2 MB."""
+
+_SHOWN_AFTER = 2.0
+
+
+def each(
+    work: Callable[[Thing], Result], things: Sequence[Thing], about: str, *, sizes: Sequence[int] | None = None
+) -> Iterator[Result]:
+    """The results of `work` on each of `things`, in order.
+
+    Parameters
+    ----------
+    work
+        A module's function: a cluster's worker must be able to import it.
+    things
+        What to work on; each is sent to a worker as it is.
+    about
+        What the progress bar says. It appears after two seconds, on a terminal only.
+    sizes
+        What each thing adds to the bar; 1 where it is not given.
+    """
+    task = delayed(work, pure=False)
+    bar = tqdm(
+        total=sum(sizes) if sizes is not None else len(things),
+        desc=about,
+        unit="",
+        delay=_SHOWN_AFTER,
+        disable=not sys.stderr.isatty(),
+        leave=False,
+    )
+    with bar:
+        for start in range(0, len(things), WINDOW):
+            window = range(start, min(start + WINDOW, len(things)))
+            results = compute(*(task(things[one]) for one in window))
+            for number, result in zip(window, results, strict=True):
+                bar.update(1 if sizes is None else sizes[number])
+                yield result
+
+
+@contextmanager
+def scheduler(address: str) -> Iterator[None]:
+    """Let a Dask cluster do what `each` asks for inside this block; with an empty address, threads of this process do.
+
+    Parameters
+    ----------
+    address
+        ``tcp://host:port`` of a scheduler whose workers see the same files under the same paths.
+    """
+    if not address:
+        yield
+        return
+    from distributed import Client
+
+    with Client(address):
+        yield

@@ -1,0 +1,59 @@
+"""Counts on their way from raw files to a bank: kept in a scratch folder, block by block, and read back lazily.
+
+A contribution may be far larger than memory. Its counts are parsed once, written to scratch as plain ``.npy`` blocks
+and seen as one dask array; the scratch folder goes when the last array that reads from it goes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+
+BLOCK = 256
+"""Spectra per block: those of one chunk in a bank."""
+
+
+class Spool:
+    """Rows of counts, all of one length, appended in order."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels, self.rows = channels, 0
+        self._folder = tempfile.TemporaryDirectory(prefix="corebank-")
+        self._waiting: list[np.ndarray] = []
+        self._blocks: list[tuple[Path, int]] = []
+
+    def append(self, counts: Sequence[np.ndarray]) -> None:
+        """Add spectra, each (channel,) uint32."""
+        self._waiting.extend(counts)
+        self.rows += len(counts)
+        while len(self._waiting) >= BLOCK:
+            self._flush(BLOCK)
+
+    def array(self) -> da.Array:
+        """Everything added so far, lazy (spectrum, channel) uint32, in blocks of `BLOCK` spectra."""
+        if self._waiting:
+            self._flush(len(self._waiting))
+        read = delayed(_read, pure=True)
+        parts = [
+            da.from_delayed(read(self._folder, path), shape=(rows, self.channels), dtype=np.uint32)
+            for path, rows in self._blocks
+        ]
+        whole: da.Array = da.concatenate(parts) if parts else da.zeros((0, self.channels), dtype=np.uint32)
+        return whole
+
+    def _flush(self, rows: int) -> None:
+        path = Path(self._folder.name) / f"{len(self._blocks)}.npy"
+        np.save(path, np.stack(self._waiting[:rows]).astype(np.uint32, copy=False), allow_pickle=False)
+        self._blocks.append((path, rows))
+        del self._waiting[:rows]
+
+
+def _read(_folder: tempfile.TemporaryDirectory[str], path: Path) -> np.ndarray:
+    """One block. Takes the folder's owner along, so that the folder lives as long as anything may read from it."""
+    block: np.ndarray = np.load(path, allow_pickle=False)
+    return block

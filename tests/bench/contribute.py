@@ -1,0 +1,88 @@
+"""Raw files to committed bank, beside the published way, in one run: ``python -m tests.bench.contribute``.
+
+The published way (MAX, arXiv 2410.12330) makes a corpus of one CSV file per spectrum with ``numpy.loadtxt`` and
+``numpy.savetxt``, one file after the other. corebank checks the same folder, calibrates it and commits it to a bank.
+Both start from the same zips of virtual Itrax spectra. Memory is the peak of a process of its own, for one size of
+folder and for four times as many files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from corebank import bank, contribution, virtual
+
+
+def raw_folder(folder: Path, spectra: int) -> Path:
+    """Virtual Itrax sections of 100 spectra, `spectra` in all, as a scanner leaves them."""
+    expedition = replace(virtual.named("vm1"), cores=max(spectra // 500, 1), sections_per_core=min(spectra // 100, 5))
+    virtual.write(folder, expedition)
+    return folder
+
+
+def published(raw: Path, corpus: Path) -> int:
+    """One CSV file per spectrum; returns their number."""
+    corpus.mkdir(parents=True)
+    done = 0
+    for path in sorted(raw.rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                content = archive.read(member)
+                table = content[content.index(b"\r", content.index(b"channel\tcontent")) + 1 :]
+                counts = np.loadtxt(io.BytesIO(table), usecols=1)
+                np.savetxt(corpus / f"{path.parent.name}_{Path(member).stem}.csv", counts, delimiter=",")
+                done += 1
+    return done
+
+
+def ours(raw: Path, where: Path) -> int:
+    """Check and commit; returns the number of spectra in the bank."""
+    made = bank.create(where, site="virtual-ocean")
+    return sum(made.add(contribution.checked(raw)).runs.values())
+
+
+def main(spectra: int = 2000) -> None:
+    """Time both, three times each and in turn; print the medians, their ratio and the peaks of memory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        at = Path(scratch)
+        raw = raw_folder(at / "raw", spectra)
+        rates: dict[str, list[float]] = {"published": [], "corebank": []}
+        for turn in range(3):
+            for name, work in (("published", published), ("corebank", ours)):
+                start = time.perf_counter()
+                done = work(raw, at / f"{name}-{turn}")
+                rates[name].append(done / (time.perf_counter() - start))
+        middle = {name: float(np.median(values)) for name, values in rates.items()}
+        for name, value in middle.items():
+            print(f"{name}: {value:.0f} spectra/s (runs: {', '.join(f'{one:.0f}' for one in rates[name])})")
+        print(f"ratio: {middle['corebank'] / middle['published']:.1f}")
+        larger = raw_folder(at / "larger", 4 * spectra)
+        for folder in (raw, larger):
+            code = f"from tests.bench.contribute import measured; measured({str(folder)!r})"
+            told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+            print("memory: {spectra} spectra, peak {peak} MB, {seconds} s".format(**json.loads(told)))
+
+
+def measured(folder: str) -> None:
+    """Bring `folder` into a new bank and print the peak of this process's memory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        start = time.perf_counter()
+        done = ours(Path(folder), Path(scratch) / "bank")
+        seconds = round(time.perf_counter() - start, 1)
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(json.dumps({"spectra": done, "peak": peak, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:]))
