@@ -35,13 +35,15 @@ SMALLEST_SHIFT = 2
 WELL_PREDICTED = 0.3
 """Share of a proxy's variance that spectra must predict at the best shift; below, the proxy cannot tell where it is."""
 
-LARGEST_ERROR = 0.8
+LARGEST_ERROR = 0.92
 """The squared error at the suggested shift, relative to that without, must be below this."""
 
-SURE = 0.99
-"""Share of the resampled label sets that must agree that the shift is better, and to which side."""
+SURE = 0.98
+"""Share of the resampled label sets that must agree that the shift is better, and to which side. Over virtual cores
+without any shift (8 draws of each of 5 kinds) the largest met is 0.95; with 5 mm, 0.98 or more where spectra tell the
+values well (squared error below a tenth of the variance), less where they do not."""
 
-_RESAMPLES, _NEIGHBOURS, _COMPONENTS, _RIDGE = 400, 3, 8, 0.05
+_RESAMPLES, _NEIGHBOURS, _COMPONENTS, _RIDGE = 400, 3, 10, 0.0005
 
 
 def findings(table: pd.DataFrame, runs: Mapping[str, xr.Dataset]) -> list[Finding]:
@@ -98,7 +100,7 @@ def suggested(
         has = np.isfinite(value)
         if has.sum() < FEWEST_LABELS or np.ptp(value[has]) == 0:
             continue
-        squared = _left_out(features[:, has], _ranked(value[has]))
+        squared = _left_out(features[:, has], _even(value[has]))
         if 1 - squared.mean(axis=1).min() >= WELL_PREDICTED:
             full = np.full((len(shifts), len(kept)), np.nan)
             full[:, has] = squared
@@ -182,11 +184,12 @@ def _left_out(features: Floats, value: Floats) -> Floats:
     return squared
 
 
-def _ranked(value: Floats) -> Floats:
-    """Ranks in units of their standard deviation: one odd value must not decide."""
-    ranks = pd.Series(value).rank().to_numpy(np.float64)
-    centred: Floats = (ranks - ranks.mean()) / ranks.std()
-    return centred
+def _even(value: Floats) -> Floats:
+    """Values in units of their standard deviation, odd ones drawn in: a single one must not decide."""
+    low, middle, high = np.quantile(value, [0.05, 0.5, 0.95])
+    held = np.clip(value, middle - 2 * (middle - low), middle + 2 * (high - middle))
+    even: Floats = (held - held.mean()) / (held.std() or 1.0)
+    return even
 
 
 def _profiles(runs: Mapping[str, xr.Dataset], cores: set[str]) -> Iterator[tuple[str, tuple[Floats, Floats]]]:

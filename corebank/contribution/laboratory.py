@@ -222,7 +222,7 @@ def _converted(laboratory: Laboratory, table: pd.DataFrame, findings: list[Findi
             findings.append(finding("out-of-range", where, beyond, fix=fix, items=cells))
             made = made[~impossible]
         table = pd.concat([table if origin else table[~rows], made], ignore_index=True)
-        say = f"{len(made)} {'value' if len(made) == 1 else 'values'} of {proxy} [{unit}] are {origin or proxy} [{old}] times {factor:.6g}"
+        say = f"{proxy} [{unit}] is {origin or proxy} [{old}] times {factor:.6g} in {len(made)} rows"
         findings.append(finding("converted", f"{laboratory.file}, convert.{proxy}", say, items=tuple(made["cell"])))
     if laboratory.shift:
         say = f"every depth moved by {laboratory.shift:g} mm"

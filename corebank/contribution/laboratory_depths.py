@@ -206,7 +206,11 @@ def _without_depth(
 def _without(texts: Iterable[str]) -> str:
     """How to leave out rows that are no samples."""
     listed = ", ".join(f'"{text}"' for text in texts)
-    return f"Write leave_out = [{listed}] in [[measurements]] if these are no samples, or give their depths" if listed else ""
+    return (
+        f"Write leave_out = [{listed}] in [[measurements]] if these are no samples, or give their depths"
+        if listed
+        else ""
+    )
 
 
 def _impossible(

@@ -55,9 +55,8 @@ def parse(file: File) -> list[Spectrum]:
     ``$TUBE_CUR`` is in mA and the name in uA; a ``$TUBE_CUR`` that repeats the name's number is taken as uA, and any
     other is left as written, for the check of settings to doubt.
 
-    ``$TotalCPS`` is a rate, but archives do not agree over which time. ``total`` is the reading that lies nearest to
-    the sum of the channels: rate times live time, rate times real time, or a plain total. Where it agrees to the last
-    digit that the file writes, ``total`` equals that sum; if most files of a run do so, one that does not was changed.
+    ``total`` is what ``$TotalCPS`` says by `corebank.readers.counts.total`: equal to the sum of the channels where the
+    two agree. If they do in most files of a run, one in which they do not was changed.
 
     Raises `ReadError` when the file is no such spectrum, was cut short, or holds something that is no count.
     """
@@ -83,7 +82,7 @@ def parse(file: File) -> list[Spectrum]:
             real_time=real,
             tube_voltage=_first(_number(header, "ACC_VOLT", where), name.tube_voltage),
             tube_current=_current(_number(header, "TUBE_CUR", where), name.tube_current),
-            total=total(header.get("TotalCPS", ""), counts, (live, real, 1.0), where, "$TotalCPS:"),
+            total=total(header.get("TotalCPS", ""), counts, live, real, where, "$TotalCPS:"),
             day=day or name.day,
             clock=clock.strip() or name.clock,
             filter=name.filter,

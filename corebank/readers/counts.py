@@ -13,6 +13,8 @@ from corebank.readers.spectrum import NAN
 FIX_COPY = "Copy it from the scanner again; it was cut short or changed"
 
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_LARGEST = 1e30
+"""No setting or area is larger; anything below can be multiplied with another without leaving float64."""
 _BYTES_OF_NUMBERS = b"0123456789+-.eE \t\r\n\v\f"
 
 
@@ -24,12 +26,15 @@ def exact(fields: Sequence[bytes], where: str) -> np.ndarray:
     """
     if not fields:
         raise ReadError(where, "holds no counts", FIX_COPY)
-    text = b" ".join(fields)
+    text = b" ".join(fields) + b" "
+    points = text.count(b".")
+    for end in (b".000 ", b".0 ", b". "):
+        if points and text.count(end) == points:  # all written in one way, so that nothing else has a point
+            text = text.replace(end, b" ")
+            break
     values = plain(text)
-    if values is None:
+    if values is None or values.size != len(fields):  # fewer: an empty cell of a table; more: two numbers in one
         values = _floats(fields, where)
-    elif values.size != len(fields):  # an empty cell of a table, or two numbers in one
-        raise _no_count(next(i for i, one in enumerate(fields) if not one.isdigit()), fields, where)
     whole = np.isfinite(values) & (values >= 0) & (values <= np.iinfo(np.uint32).max) & (values == np.floor(values))
     if not whole.all():
         raise _no_count(int(np.argmin(whole)), fields, where)
@@ -48,25 +53,38 @@ def plain(text: bytes) -> np.ndarray | None:
 
 def number(text: str, where: str, field: str) -> float:
     """A setting: NaN for empty text; ``0,150`` is 0.15. Raises `ReadError` naming `field` when it is no number."""
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return NAN
-    if not _NUMBER.fullmatch(text.strip()):
-        raise ReadError(where, f"{field} holds {text.strip()!r}, not a number", FIX_COPY)
-    return float(text.replace(",", "."))
+    if not _NUMBER.fullmatch(text) or abs(value := float(text.replace(",", "."))) > _LARGEST:
+        raise ReadError(where, f"{field} holds {text[:40]!r}, not a number", FIX_COPY)
+    return value
 
 
-def total(text: str, counted: np.ndarray, times: Sequence[float], where: str, field: str) -> float:
-    """Counts in all by a rate in the file, taken over the one of `times` [s] that fits best; NaN where it has none.
+def total(text: str, counted: np.ndarray, live: float, real: float, where: str, field: str) -> float:
+    """Counts in all by a rate in the file, NaN where it has none.
 
-    Where rate and counts agree to the last digit that the file writes, the sum of `counted` itself.
+    Archives do not agree over which time the rate is taken, or whether it is one: of rate times live time [s], rate
+    times real time [s] and the number itself, the one that lies nearest to the sum of `counted` is meant. Where that
+    agrees with the sum as exactly as the file writes it, the sum is returned, so that agreement can be tested by
+    equality: a live time is preset and exact, a real time is rounded and its rate comes from a counter of its own.
     """
-    rate, sum_ = number(text, where, field), float(counted.sum(dtype=np.int64))
-    readings = [(abs(rate * time - sum_), rate * time, time) for time in times if time > 0]
-    if not rate >= 0 or not readings:
+    rate, counts = number(text, where, field), float(counted.sum(dtype=np.int64))
+    if not rate >= 0:
         return NAN
-    decimals = len(re.split("[.,]", text.strip())[1]) if re.fullmatch(r"\d+[.,]\d+", text.strip()) else 0
-    away, nearest, time = min(readings)
-    return sum_ if away <= 0.5 * 10**-decimals * time else nearest
+    exact_to = 0.5 * 10.0 ** -_decimals(text)
+    blurred = 0.5 * 10.0 ** -_decimals(f"{real:g}") * rate + 4 * np.sqrt(counts)
+    readings = [(live, exact_to * live), (1.0, exact_to), (real, exact_to * real + blurred)]
+    time, within = min(
+        ((time, within) for time, within in readings if time > 0), key=lambda one: abs(rate * one[0] - counts)
+    )
+    return counts if abs(rate * time - counts) <= within else rate * time
+
+
+def _decimals(text: str) -> int:
+    """Digits behind the decimal sign."""
+    found = re.fullmatch(r"\s*\d+[.,](\d+)\s*", text)
+    return len(found[1]) if found else 0
 
 
 def require_line_end(content: bytes, where: str) -> None:
@@ -89,9 +107,10 @@ def is_detector_size(channels: int) -> bool:
 
 def _floats(fields: Sequence[bytes], where: str) -> np.ndarray:
     # float() takes more than files write: underscores, "infinity", digits of every script.
-    for channel, field in enumerate(fields):
-        if field.translate(None, _BYTES_OF_NUMBERS):
-            raise _no_count(channel, fields, where)
+    if b"".join(fields).translate(None, _BYTES_OF_NUMBERS):
+        raise _no_count(
+            next(i for i, one in enumerate(fields) if one.translate(None, _BYTES_OF_NUMBERS)), fields, where
+        )
     try:
         return np.array(fields, dtype=np.float64)
     except ValueError:

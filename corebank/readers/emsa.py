@@ -5,9 +5,9 @@ the description of the files of PIXL (``#SPECTRUM`` without a colon, no energy a
 detectors beside one another as ``YY``). ``##`` marks keys that the standard does not know; a unit may stand behind a
 key (``#BEAMKV -kV:``, ``#XPOSITION mm:``) or behind a value (``10.0 eV per channel``).
 
-A cut shows by ``#NPOINTS`` or ``#ENDOFDATA`` and by the end of the last line. Files with neither key are taken only
-with a number of channels that detectors have (`corebank.readers.counts.is_detector_size`): a power of two. Blank lines
-after the data are no part of them.
+A cut shows by ``#NPOINTS`` or ``#ENDOFDATA`` (PIXL writes the former alone, so a file with it is whole without the
+other) and by the end of the last line. Files with neither key are taken only with a number of channels that detectors
+have (`corebank.readers.counts.is_detector_size`): a power of two. Blank lines after the data are no part of them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from corebank.readers.files import File
 from corebank.readers.spectrum import NAN, Spectrum
 
 _FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\s*#FORMAT[^\r\n:]*:[^\r\n]*EMSA/MAS", re.IGNORECASE)
+_SPECTRUM = re.compile(rb"(?<=[\r\n])[ \t]*#SPECTRUM[^\r\n]*[\r\n]", re.IGNORECASE)
+_END = re.compile(rb"(?:(?<=[\r\n])|\A)[ \t]*#ENDOFDATA", re.IGNORECASE)
 _ITEM = re.compile(r"(##?)\s*([^\s:]+)\s*([^:]*?)\s*(?::(.*))?")
 _VALUE = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
 _UNIT = re.compile(r"[A-Za-zµ]+")
@@ -35,6 +37,8 @@ MILLIAMPERES = {"na": 1e-6, "ua": 1e-3, "µa": 1e-3, "ma": 1.0, "a": 1000.0}
 """``PROBECUR`` is in nA by the standard: the 714000 of an XGT-7200 are 0.714 mA."""
 KILOVOLTS = {"kv": 1.0, "v": 1e-3}
 KILOELECTRONVOLTS = {"kev": 1.0, "ev": 1e-3}
+_BEYOND_XRAYS = 1e9
+"""Larger energies, in eV or keV, are damage."""
 
 
 def is_spectrum(head: bytes) -> bool:
@@ -62,10 +66,10 @@ def parse(file: File) -> list[Spectrum]:
     if not is_spectrum(file.content):
         raise ReadError(where, "does not begin with #FORMAT : EMSA/MAS", "Give the .msa or .txt of the instrument")
     require_line_end(file.content, where)
-    header, units, rows, ended = _lines(file.content, where)
+    header, units, data, ended = _parts(file.content, where)
     if _RATE.search(header.get("YUNITS", "")):
         raise ReadError(where, f"YUNITS is {header['YUNITS']!r}: rates, not counts", "Export the counts themselves")
-    columns, energies = _columns(header, rows, ended, where)
+    columns, energies = _columns(header, data, ended, where)
     settings = _Settings(header, units, len(columns), where)
     found = []
     for column, words in enumerate(columns):
@@ -123,39 +127,40 @@ class _Settings:
         return number(value, self.where, f"#{key}"), self.units.get(key, "") or unit
 
 
-def _lines(content: bytes, where: str) -> tuple[dict[str, str], dict[str, str], list[bytes], bool]:
-    """The header's values and units by key, the lines of data, and whether the file says that they ended."""
+def _parts(content: bytes, where: str) -> tuple[dict[str, str], dict[str, str], bytes, bool]:
+    """The header's values and units by key, the data, and whether the file says that they ended."""
+    begin = _SPECTRUM.search(content)
+    if begin is None:
+        raise ReadError(where, "there is no #SPECTRUM line above the data", FIX_COPY)
     header: dict[str, str] = {}
     units: dict[str, str] = {}
-    lines = [line.strip() for line in content.removeprefix(b"\xef\xbb\xbf").splitlines()]
-    start = next((i for i, line in enumerate(lines) if line.upper().startswith(b"#SPECTRUM")), -1)
-    if start < 0:
-        raise ReadError(where, "there is no #SPECTRUM line above the data", FIX_COPY)
-    for line in lines[:start]:
-        found = _ITEM.fullmatch(line.decode("latin-1"))
+    for line in content[: begin.start()].removeprefix(b"\xef\xbb\xbf").splitlines():
+        found = _ITEM.fullmatch(line.decode("latin-1").strip())
         if found:
             mark, key, unit, value = found.groups(default="")
             key = ("##" if mark == "##" else "") + key.upper()
             header.setdefault(key, value.strip())
             units.setdefault(key, unit.strip(" -()"))
-    end = next((i for i, line in enumerate(lines) if line.upper().startswith(b"#ENDOFDATA")), len(lines))
-    return header, units, [line for line in lines[start + 1 : end] if line], end < len(lines)
+    data = content[begin.end() :]
+    end = _END.search(data) if b"#" in data else None
+    return header, units, data[: end.start()] if end else data, end is not None
 
 
 def _columns(
-    header: Mapping[str, str], rows: list[bytes], ended: bool, where: str
+    header: Mapping[str, str], data: bytes, ended: bool, where: str
 ) -> tuple[list[list[bytes]], np.ndarray | None]:
     """The counts' text, one list per detector, and the energies beside them as written (None where there are none)."""
-    words = [row.replace(b",", b" ").split() for row in rows]
-    wide, kind = max(map(len, words), default=0), header.get("DATATYPE", "").upper()
-    points = number(header.get("NPOINTS", ""), where, "#NPOINTS")
-    paired = kind == "XY" or (not kind and wide == 2 and points != 2 * len(rows))
-    if paired or kind == "YY":
-        if any(len(row) != wide for row in words) or wide < 2 or (paired and wide != 2):
-            raise ReadError(where, f"the data are not in {'pairs' if paired else 'equal columns'}", FIX_COPY)
-        columns = [[row[column] for row in words] for column in range(wide)]
-    else:
-        columns = [[word for row in words for word in row]]  # a single spectrum may fill several columns
+    words = data.replace(b",", b" ").split()
+    kind, points = header.get("DATATYPE", "").upper(), number(header.get("NPOINTS", ""), where, "#NPOINTS")
+    first, *_ = [line for line in data[:1000].replace(b",", b" ").splitlines() if line.strip()] or [b""]
+    wide = len(first.split())
+    if not kind and wide == 2 and points != len(words):
+        kind = "XY"
+    if kind != "YY":
+        wide = 2 if kind == "XY" else 1  # a single spectrum may fill several columns
+    if len(words) % max(wide, 1):
+        raise ReadError(where, f"the data are not in {'pairs' if kind == 'XY' else 'equal columns'}", FIX_COPY)
+    columns = [words[column :: max(wide, 1)] for column in range(max(wide, 1))]
     channels = len(columns[-1])
     if points == points and points != channels:
         raise ReadError(where, f"{channels} of {points:.0f} channels", FIX_COPY)
@@ -163,7 +168,7 @@ def _columns(
         raise ReadError(
             where, f"{channels} channels, and neither #NPOINTS nor #ENDOFDATA to say whether these are all", FIX_COPY
         )
-    return (columns[1:], _energies(columns[0], where)) if paired else (columns, None)
+    return (columns[1:], _energies(columns[0], where)) if kind == "XY" else (columns, None)
 
 
 def _energies(words: list[bytes], where: str) -> np.ndarray:
@@ -171,9 +176,10 @@ def _energies(words: list[bytes], where: str) -> np.ndarray:
         energies = np.array(words, dtype=np.float64)
     except ValueError as error:
         raise ReadError(where, f"the energies beside the counts are no numbers ({error})", FIX_COPY) from error
-    even = np.linspace(energies[0], energies[-1], len(energies)) if energies.size else energies
+    known = energies.size >= 2 and bool((np.abs(energies) < _BEYOND_XRAYS).all())  # which no NaN is
+    even = np.linspace(energies[0], energies[-1], len(energies)) if known else energies
     # As written they are rounded; half a channel is more than that.
-    if energies.size < 2 or not (np.abs(energies - even) < 0.5 * (even[1] - even[0])).all():
+    if not known or not (np.abs(energies - even) < 0.5 * (even[1] - even[0])).all():
         raise ReadError(where, "the energies beside the counts do not rise evenly", FIX_COPY)
     return energies
 

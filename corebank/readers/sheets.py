@@ -163,7 +163,8 @@ def _refuse_unsafe(file: File) -> None:
         with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
             members = archive.infolist()
             unpacked = sum(member.file_size for member in members)
-            if unpacked > MAX_RATIO * len(file.content) + MAX_MEMBER_BYTES:
+            largest = max((member.file_size for member in members), default=0)
+            if largest > MAX_MEMBER_BYTES or unpacked > MAX_RATIO * len(file.content) + MAX_MEMBER_BYTES:
                 raise UnsafeFileError(
                     file.name, f"would unpack to {unpacked / 2**20:.0f} MB", "Save the table as CSV instead"
                 )

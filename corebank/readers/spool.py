@@ -6,7 +6,9 @@ and seen as one dask array; the scratch folder goes when the last array that rea
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +20,20 @@ BLOCK = 256
 """Spectra per block: those of one chunk in a bank."""
 
 
+class Scratch:
+    """A folder that goes when nothing refers to it any more, or the program ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="corebank-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class Spool:
     """Rows of counts, all of one length, appended in order."""
 
     def __init__(self, channels: int) -> None:
         self.channels, self.rows = channels, 0
-        self._folder = tempfile.TemporaryDirectory(prefix="corebank-")
+        self._scratch = Scratch()
         self._waiting: list[np.ndarray] = []
         self._blocks: list[tuple[Path, int]] = []
 
@@ -40,20 +50,20 @@ class Spool:
             self._flush(len(self._waiting))
         read = delayed(_read, pure=True)
         parts = [
-            da.from_delayed(read(self._folder, path), shape=(rows, self.channels), dtype=np.uint32)
+            da.from_delayed(read(self._scratch, path), shape=(rows, self.channels), dtype=np.uint32)
             for path, rows in self._blocks
         ]
         whole: da.Array = da.concatenate(parts) if parts else da.zeros((0, self.channels), dtype=np.uint32)
         return whole
 
     def _flush(self, rows: int) -> None:
-        path = Path(self._folder.name) / f"{len(self._blocks)}.npy"
+        path = self._scratch.path / f"{len(self._blocks)}.npy"
         np.save(path, np.stack(self._waiting[:rows]).astype(np.uint32, copy=False), allow_pickle=False)
         self._blocks.append((path, rows))
         del self._waiting[:rows]
 
 
-def _read(_folder: tempfile.TemporaryDirectory[str], path: Path) -> np.ndarray:
-    """One block. Takes the folder's owner along, so that the folder lives as long as anything may read from it."""
+def _read(_scratch: Scratch, path: Path) -> np.ndarray:
+    """One block. Takes the scratch folder along, which lives as long as anything may read from it."""
     block: np.ndarray = np.load(path, allow_pickle=False)
     return block

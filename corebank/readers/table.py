@@ -68,7 +68,8 @@ def parse(file: File) -> list[Spectrum]:
     list of Spectrum
         In the order of the table. ``source`` is ``table.csv!core/filename``, or the row's number where it has no file
         name; ``sha256`` is that of the row's (column's) cells alone, so a row added to the table leaves the others what
-        they are. ``total`` is ``cps`` over the live or real time. Columns are understood by
+        they are. ``total`` is
+        what ``cps`` says by `corebank.readers.counts.total`. Columns are understood by
         `corebank.readers.table_headers.FIELDS`; the rest is kept in ``header`` as text. What the columns leave open, an
         Avaatech file name tells (`corebank.readers.avaatech_names`).
 
@@ -154,7 +155,7 @@ class _Row:
             tube_current=self.value("tube_current", name.tube_current),
             gain=self.value("gain", found.gain),
             offset=self.value("offset", found.offset),
-            total=total(self.text("total"), counts, (live, real, 1.0), self.where, "column cps"),
+            total=total(self.text("total"), counts, live, real, self.where, "column cps"),
             day=self.text("day", name.day),
             clock=self.text("clock", name.clock),
             anode=self.text("anode"),

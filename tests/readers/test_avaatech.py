@@ -195,16 +195,30 @@ def test_a_tube_current_in_microamperes_is_believed_only_if_the_name_repeats_it(
     assert parse(avaatech_spe(ONE, current="150")).tube_current == 150.0
 
 
+def with_rate(rate: str, live_real: str) -> float:
+    return parse(
+        avaatech_spe(ONE, live_real=live_real).replace(b"$TotalCPS:\r\n123", b"$TotalCPS:\r\n" + rate.encode())
+    ).total
+
+
 @pytest.mark.parametrize("time", [10, 17, 1], ids=["live", "real", "total"])
 def test_a_total_that_agrees_with_the_counts_equals_them_over_whichever_time_it_was_counted(time: int) -> None:
     counted = int(ONE.sum())
+    assert with_rate(f"{counted / time:.0f}", "10 17") == counted
+    assert with_rate(f"{counted / time:.2f}".replace(".", ","), "10 17") == counted
+    assert with_rate(f"{counted / time * 1.1:.0f}", "10 17") == pytest.approx(1.1 * counted, rel=1e-3)
 
-    def total(rate: str) -> float:
-        return parse(avaatech_spe(ONE).replace(b"$TotalCPS:\r\n123", f"$TotalCPS:\r\n{rate}".encode())).total
 
-    assert total(f"{counted / time:.0f}") == counted
-    assert total(f"{counted / time:.2f}".replace(".", ",")) == counted
-    assert total(f"{counted / time * 1.02:.0f}") == pytest.approx(1.02 * counted, rel=1e-3)
+def test_one_changed_count_breaks_a_total_over_the_live_time() -> None:
+    counted = int(ONE.sum())
+    assert with_rate(f"{(counted + 1) / 10:.2f}", "10 17") == pytest.approx(counted + 1)
+    assert with_rate(f"{(counted - 1) / 10:.2f}", "10 10") == pytest.approx(counted - 1)
+
+
+def test_a_rate_over_a_rounded_real_time_is_believed_to_its_rounding() -> None:
+    counted = int(ONE.sum())
+    assert with_rate(f"{counted / 16.52:.0f}", "10 17") == counted
+    assert with_rate(f"{counted / 16.52:.0f}", "10 18") != counted
 
 
 def test_steel_spe_of_pymca_is_read_whole_and_no_prefix_of_it() -> None:

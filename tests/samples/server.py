@@ -13,6 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 from corebank.samples import Published, Sample
 
+FILES = {
+    "S1/XRF data.zip": b"spectra" * 5_000,
+    "S1/Results_ settings (2020) #1.dfl": b"keV/channel 2 = 0.01\n" * 50,
+    "S1/M=9 100%_Results.txt": b"a\tb\r\n" * 3_000,
+    "LICENCE.md": b"as you like",
+}
+"""A small core, with names that an address must not hold as they are."""
+
 TOML = """\
 [expedition]
 name = "made-up"

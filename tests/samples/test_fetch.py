@@ -18,14 +18,7 @@ from hypothesis import strategies as st
 
 from corebank import samples
 from corebank.contribution import metadata
-from tests.samples.server import Server, made_up, mirrored, serving
-
-FILES = {
-    "S1/XRF data.zip": b"spectra" * 5_000,
-    "S1/Results_ settings (2020) #1.dfl": b"keV/channel 2 = 0.01\n" * 50,
-    "S1/M=9 100%_Results.txt": b"a\tb\r\n" * 3_000,
-    "LICENCE.md": b"as you like",
-}
+from tests.samples.server import FILES, Server, made_up, mirrored, serving
 
 
 @pytest.fixture(autouse=True)
@@ -168,8 +161,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from corebank import samples
-from tests.samples.server import made_up
-from tests.samples.test_fetch import FILES
+from tests.samples.server import FILES, made_up
 samples.about = lambda name: made_up(FILES)
 samples.fetch("made-up", Path(sys.argv[1]), base_url=sys.argv[2])
 """
@@ -179,7 +171,8 @@ def test_a_fetch_that_is_killed_in_the_middle_of_a_file_is_finished_by_the_next(
     server.stalled = {"made-up/S1/XRF data.zip"}
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), server.url])
     started = time.monotonic()
-    while len(held(tmp_path).keys() & FILES.keys()) < len(FILES) - 1 and time.monotonic() - started < 30:
+    while len(held(tmp_path).keys() & FILES.keys()) < len(FILES) - 1 and process.poll() is None:
+        assert time.monotonic() - started < 30, "the fetch does not come to its stalled file"
         time.sleep(0.02)
     process.kill()
     process.wait()

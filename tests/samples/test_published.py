@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from corebank import samples
+from corebank import contribution, samples
 from corebank.readers import itrax
 from corebank.readers.files import File
 from corebank.samples import calibration
@@ -109,6 +110,26 @@ def test_a_fetched_core_is_the_folder_of_real_data_byte_for_byte(
     ours = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - set(sample.files)
     made = {"spectra-S1.csv", "spectra-S2.csv", "spectra-S3.csv", "icp.csv"} if "calibration" in name else set()
     assert ours == {"contribution.toml"} | made
+    words = tomllib.loads((folder / "contribution.toml").read_text(encoding="utf-8"))
+    assert [(folder / table["file"]).is_file() for table in words.get("measurements", [])] == [True] * (
+        "icp.csv" in made
+    )
+    assert words["core"] == tomllib.loads(sample.toml)["core"]
+
+
+@pytest.mark.real
+def test_the_labelled_samples_pass_the_check_and_go_in_with_every_count_and_value(mirror: str, tmp_path: Path) -> None:
+    folder = samples.fetch("cd166-calibration", tmp_path / "core", base_url=mirror, progress=False)
+    report, checked = contribution.check(folder)
+    assert [str(finding) for finding in report.findings if finding.severity in ("refused", "decision")] == []
+    assert checked is not None
+    assert {name: run.sizes["spectrum"] for name, run in checked.runs.items()} == {"s1": 14, "s2": 20, "s3": 26}
+    assert len(checked.measurements) == 60 * len(calibration.ELEMENTS)
+    for run in checked.runs.values():
+        for source, counts in zip(run["source"].values, run["counts"].values, strict=True):
+            path = folder / "calibration_samples" / "sumspectra" / str(source).split("/")[-1]
+            (spectrum,) = itrax.parse(File(path.name, path.read_bytes()))
+            np.testing.assert_array_equal(counts, spectrum.counts)
 
 
 @pytest.mark.real

@@ -29,7 +29,7 @@ FOLDERS = {
     "2008": (replace(EXPEDITIONS["vl1"], **FEW), True),
     "avaatech": (replace(EXPEDITIONS["vs1"], **FEW), True),
 }
-DAMAGED = {"cut-short", "emptied", "no-count", "count-changed"}
+DAMAGED = {"cut-short", "emptied", "no-count"}
 Fresh = Callable[[str], tuple[Path, Expedition]]
 
 
@@ -89,6 +89,10 @@ def fitting(name: str, fresh: Fresh) -> list[str]:
     return [kind for kind in FOLDERS if DEFECTS[name].fits(Folder(*fresh(kind)))]
 
 
+def is_spectrum(content: bytes) -> bool:
+    return b"channel\tcontent\t\t\r" in content or b"\n$DATA:" in content
+
+
 def line(counts: np.ndarray, energy: float, expedition: Expedition, width: float = 0.12) -> float:
     """Share of the counts near an energy [keV]."""
     near = np.abs(INSTRUMENTS[expedition.instrument].energies - energy) < width
@@ -99,33 +103,36 @@ def line(counts: np.ndarray, energy: float, expedition: Expedition, width: float
 def test_a_defect_changes_what_it_says_and_nothing_else(name: str, fresh: Fresh) -> None:
     kinds = fitting(name, fresh)
     assert kinds, "each defect fits some folder"
-    for seed, kind in enumerate(kinds):
-        folder, expedition = fresh(kind)
-        parts, before = Folder(folder, expedition).parts, contents(folder)
-        truth = planted(name, folder, expedition, seed)
-        touched = changed(before, contents(folder))
-        assert touched
-        said = {truth.where, *truth.also, *truth.items}
-        sections = {part.folder for part in parts if {part.run, part.folder} & said} | said
-        for one in touched:
-            top, spectrum = one.split("/")[0], re.search(r"\.(spe|txt)$", one) and "XRF data/" in one
-            assert (
-                one in said
-                or one.partition("!")[0] in said
-                or (top in sections and not (DEFECTS[name].extent == "spectra" and spectrum))
-                or (one == "contribution.toml" and DEFECTS[name].extent != "spectra")
-                or (kind == "avaatech" and name in ("no-position", "missing-positions") and top in sections)
-                or name in ("missing-positions", "junk")
-                or (name == "no-position" and top in sections)
-            ), one
-        if name == "missing-positions":
-            assert touched == {one for one in before if one in truth.what}
-            assert contents(folder).keys() == before.keys() - touched
+    kind = kinds[len(name) % len(kinds)]
+    folder, expedition = fresh(kind)
+    parts, before = Folder(folder, expedition).parts, contents(folder)
+    truth = planted(name, folder, expedition, len(name))
+    after = contents(folder)
+    touched = changed(before, after)
+    assert touched
+    said = {truth.where, *truth.also, *truth.items}
+    said |= {part.folder for part in parts if part.run in said}
+    spectra = {one for one in touched if one.endswith((".spe", ".txt")) and is_spectrum(before.get(one, b""))}
+    if name == "missing-positions":
+        assert after.keys() == before.keys() - spectra
+        assert all(one in truth.what for one in spectra)
+    elif DEFECTS[name].extent == "spectra" and truth.items and spectra:
+        assert spectra & after.keys() == {one for one in truth.items if one in before}
+    for one in touched:
+        in_words = one == "contribution.toml" and DEFECTS[name].extent != "spectra"
+        assert in_words or {one, one.split("/")[0], one.partition("!")[0]} & said or one in truth.what, one
+    for one in touched & after.keys():
+        if is_spectrum(after[one]) and name not in DAMAGED and "sumspectra" not in one and "._" not in one:
+            point = Point(one, after[one])
+            assert point.counts.size == INSTRUMENTS[expedition.instrument].channels
+            assert point.counts.min() >= 0
+            off = abs(point.counts.sum() - float(point.get("total"))) if point.is_itrax else 0.0
+            assert (off > 0.002 * point.counts.sum()) == (name == "count-changed" and kind != "avaatech")
 
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_the_same_seed_plants_the_same_bytes_and_another_seed_elsewhere(name: str, fresh: Fresh) -> None:
-    kind = fitting(name, fresh)[0]
+    kind = "2008" if "itrax" in DEFECTS[name].scanners else "avaatech"  # the smaller detector: quicker
     results = []
     for seed in (0, 0, 1, 2, 3, 4, 5, 6, 7):
         folder, expedition = fresh(kind)
@@ -136,25 +143,6 @@ def test_the_same_seed_plants_the_same_bytes_and_another_seed_elsewhere(name: st
     assert results[0] == results[1]
     only_one_way = {"wrong-scanner", "table-gone", "top-in-wrong-unit", "tops-swapped", "copied-section"}
     assert (results[-1] != results[0]) == (name not in only_one_way)
-
-
-@pytest.mark.parametrize("name", sorted(DEFECTS.keys() - {"cut-short", "emptied", "no-count"}))
-def test_every_spectrum_left_is_whole_and_adds_up_to_its_own_total(name: str, fresh: Fresh) -> None:
-    for kind in fitting(name, fresh):
-        folder, expedition = fresh(kind)
-        before = contents(folder)
-        truth = planted(name, folder, expedition, 1)
-        after = contents(folder)
-        for one in changed(before, after) & after.keys():
-            if not after[one].startswith((b"Date:", b"$Core_ID")) or "._" in one:
-                continue
-            point = Point(one, after[one])
-            counts = point.counts
-            assert counts.size == INSTRUMENTS[expedition.instrument].channels
-            assert counts.min() >= 0
-            off = abs(counts.sum() - float(point.get("total"))) if point.is_itrax else 0.0
-            assert (off > 0.002 * counts.sum()) == (name == "count-changed" and kind != "avaatech")
-        assert not any(one.startswith("/") for one in truth.items)
 
 
 def test_every_kind_of_finding_that_is_more_than_information_can_be_planted() -> None:
@@ -288,7 +276,7 @@ def test_defects_are_planted_by_name(fresh: Fresh) -> None:
     assert not set(one.items) & set(other.items)
     with pytest.raises(RecipeError, match="gain-jmp is unknown"):
         defects.plant_named(folder, ["gain-jmp"])
-    with pytest.raises(RecipeError, match="wrong-core-name cannot be planted"):
+    with pytest.raises(RecipeError, match="wrong-core-name: cannot be planted"):
         defects.plant_named(folder, ["wrong-core-name"])
     with pytest.raises(RecipeError, match="no section left"):
         defects.plant_named(folder, ["rescan", "hidden-tube", "rescan"])

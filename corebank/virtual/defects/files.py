@@ -90,18 +90,21 @@ def archive_cut_short(folder: Folder, rng: np.random.Generator) -> Truth:
     return Truth(name, f"{length} of {len(content)} bytes are left", (name,), (part.run, part.folder))
 
 
-@defect("unreadable", "A byte of an archive that changed on its way", companions=_LOST, needs=packed)
+@defect("unreadable", "A byte of an archive that changed on its way", "section", companions=_LOST, needs=packed)
 def archive_changed(folder: Folder, rng: np.random.Generator) -> Truth:
-    part, (point,) = folder.take(rng, 1)
-    name, _, member = point.name.partition("!")
+    part = folder.pick(rng, whole=True)  # a damaged archive is no place for another defect
+    spectrum = str(rng.choice(folder.spectra(part)))
+    name, _, member = spectrum.partition("!")
     content = bytearray(folder.read([name])[name])
     with zipfile.ZipFile(folder.root / name) as archive:
         info = archive.getinfo(member)
-    begin = info.header_offset + 30 + len(member.encode()) + len(info.extra)
+    begin = (
+        info.header_offset + 30 + len(member.encode()) + len(info.extra)
+    )  # the length of a local header, PKZIP 4.3.7
     at = begin + int(rng.integers(info.compress_size // 4, 3 * info.compress_size // 4))
     content[at] ^= 1 << int(rng.integers(8))
     folder.write({name: bytes(content)})
-    return Truth(point.name, f"byte {at} of {name} changed", (point.name,), (*_of(part, point), name))
+    return Truth(spectrum, f"byte {at} of {name} changed", (spectrum,), (part.run, part.folder, name))
 
 
 def _archive(members: dict[str, bytes]) -> bytes:
@@ -148,7 +151,7 @@ def link_outside(folder: Folder, rng: np.random.Generator) -> Truth:
 @defect("unreadable", "A link to a file that is not there")
 def broken_link(folder: Folder, rng: np.random.Generator) -> Truth:
     part = folder.pick(rng)
-    name = f"{part.folder}/{rng.choice(['notes.txt', 'L999999.spe'])}"
+    name = f"{part.folder}/{rng.choice(['notes.txt', 'L999998.spe'])}"
     (folder.root / name).symlink_to("gone.txt")
     return Truth(name, "leads to gone.txt, which is not there", (name,), (part.run, part.folder))
 
@@ -163,7 +166,7 @@ def renamed_folder(folder: Folder, rng: np.random.Generator) -> Truth:
     part = folder.pick(rng, whole=True)
     new = str(rng.choice([part.folder.replace("_", " "), f"{part.folder} (copy)", part.folder.lower()]))
     (folder.root / part.folder).rename(folder.root / new)
-    return Truth(part.folder, f"the folder is called {new!r}", (), (part.run,))
+    return Truth(part.folder, f"the folder is called {new!r}", (), (part.run, new))
 
 
 @defect("no-spectra", "A section whose spectra were not copied", "section")

@@ -149,7 +149,7 @@ class Folder:
         found = []
         for path in sorted((self.root / under).rglob("*")):
             name = path.relative_to(self.root).as_posix()
-            if path.suffix == ".zip":
+            if path.suffix == ".zip" and zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
                     found += [f"{name}!{member}" for member in archive.namelist()]
             elif path.is_file():

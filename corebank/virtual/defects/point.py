@@ -61,7 +61,8 @@ class Point:
         before, after = int(self.counts.sum()), int(counts.sum())
         self.table(counts)
         if not self.is_itrax:
-            self._put("TotalCPS", f"{after / self.number('real'):.0f}")
+            was = float(self._value("TotalCPS"))
+            self._put("TotalCPS", f"{was * after / before if before else after / self.number('real'):.0f}")
             return
         for rate in ("input_rate", "output_rate"):
             self.put(rate, f"{self.number(rate) * after / max(before, 1):.6f}")
