@@ -1,17 +1,19 @@
 # Everything below sets itself up: a virtual environment in .venv with the pinned set of constraints.txt.
 #   make demo                      the main job on the virtual scanner: no download, no server, at most five minutes
 #   make demo DATA=FOLDER          the same on real cores
+#   make demo SAMPLES=1            the same on public cores, fetched by URL and hash
 #   make test                      the tests
 #   make check                     tests, lint, types, import contract: what .ci/run runs
 
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?=
+SAMPLES ?=
 
 .PHONY: demo test lint types contract check docs bench clean
 
 demo: .venv/ready
-	$(BIN)/python -m training.demo $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m training.demo $(if $(SAMPLES),--samples sample-cores,$(if $(DATA),--data $(DATA)))
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

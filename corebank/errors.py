@@ -68,6 +68,10 @@ class CatalogError(CorebankError, LookupError):
     """A catalog entry is missing, or its catalog cannot be opened."""
 
 
+class SampleError(CorebankError, RuntimeError):
+    """A public sample core cannot be fetched, or is not what was published."""
+
+
 class FeedError(CorebankError, ValueError):
     """A selection cannot be fed to a model."""
 

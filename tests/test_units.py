@@ -116,3 +116,66 @@ def test_any_text_in_brackets_is_a_unit_or_a_unit_error(text: str) -> None:
         units.column(f"TOC [{text}]", "columns")
     except UnitError as error:
         assert "Write the unit" in str(error) or "Use a unit" in str(error)  # noqa: PT017 - some texts are units
+
+
+SHARES = {
+    "wt%": 1.0,
+    "mg/g": 0.1,
+    "g/kg": 0.1,
+    "ppm": 1e-4,
+    "ug/g": 1e-4,
+    "µg/g": 1e-4,
+    "mg/kg": 1e-4,
+    "ppb": 1e-7,
+    "g/g": 100.0,
+}
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1e6), st.sampled_from(sorted(SHARES)), st.sampled_from(sorted(SHARES)))
+def test_a_share_of_mass_is_the_same_in_every_unit(number: float, unit: str, wanted: str) -> None:
+    assert units.is_share(unit)
+    converted = number * units.conversion(unit, wanted, "lab.csv")
+    assert converted == pytest.approx(number * SHARES[unit] / SHARES[wanted], rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["%", "cm", "mg/L", "mol/kg", "dimensionless", "wt%/cm", "mm/m", "parsecs/", ""])
+def test_what_may_be_a_share_of_something_else_is_no_share_of_mass(unit: str) -> None:
+    assert not units.is_share(unit)
+
+
+# Molar masses worked out by hand from the abridged standard atomic weights of IUPAC (2021).
+IN_COMPOUND = {
+    ("Fe2O3", "Fe"): 2 * 55.845 / (2 * 55.845 + 3 * 15.999),
+    ("CaO", "Ca"): 40.078 / (40.078 + 15.999),
+    ("CaCO3", "Ca"): 40.078 / (40.078 + 12.011 + 3 * 15.999),
+    ("P2O5", "P"): 2 * 30.974 / (2 * 30.974 + 5 * 15.999),
+    ("SiO2", "Si"): 28.085 / (28.085 + 2 * 15.999),
+    ("CaO", "CaCO3"): (40.078 + 12.011 + 3 * 15.999) / (40.078 + 15.999),
+}
+
+
+@pytest.mark.parametrize(("compounds", "expected"), IN_COMPOUND.items(), ids=map(str, IN_COMPOUND))
+def test_an_element_is_its_share_of_a_compound_and_back(compounds: tuple[str, str], expected: float) -> None:
+    of, to = compounds
+    there = units.conversion("wt%", "wt%", "lab.csv", of=of, to=to)
+    assert there == pytest.approx(expected, rel=1e-3)
+    assert units.conversion("wt%", "wt%", "lab.csv", of=to, to=of) * there == pytest.approx(1.0, rel=1e-12)
+    assert units.conversion("ppm", "wt%", "lab.csv", of=of, to=to) == pytest.approx(there * 1e-4, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("unit", "of", "to", "found"),
+    [
+        ("wt%", "TOC", "C", "'TOC' is no chemical formula. Only compounds convert, .* TOC and LOI do not"),
+        ("wt%", "LOI", "Ca", "'LOI' is no chemical formula"),
+        ("wt%", "Fe2O3", "Al", "Al does not follow from Fe2O3"),
+        ("wt%", "CaCO3", "MgCO3", "MgCO3 does not follow from CaCO3"),
+        ("wt%", "CaCO3", "CO2", "CO2 does not follow from CaCO3"),
+        ("wt%", "Fe0", "Fe", "'Fe0' is no chemical formula"),
+        ("mg/L", "CaO", "Ca", "mg/L is no share of mass"),
+    ],
+)
+def test_what_does_not_follow_by_stoichiometry_is_refused(unit: str, of: str, to: str, found: str) -> None:
+    with pytest.raises(UnitError, match=found):
+        units.conversion(unit, "wt%", "lab.csv", of=of, to=to)

@@ -144,10 +144,11 @@ def samples(name: str, folder: Path, /) -> None:
     folder
         Where they go. What is there and whole is not fetched again.
     """
-    from corebank import samples as sampling
+    from corebank import samples as public
 
-    made = sampling.fetch(name, folder)
-    print(f"{made}: look at it with: corebank check {made}")
+    print(public.about(name))
+    public.fetch(name, folder)
+    print(f"{folder}: look at it with: corebank check {folder}")
 
 
 def virtual(

@@ -142,7 +142,8 @@ def _parts(content: bytes, where: str) -> tuple[dict[str, str], dict[str, str], 
             header.setdefault(key, value.strip())
             units.setdefault(key, unit.strip(" -()"))
     data = content[begin.end() :]
-    end = _END.search(data) if b"#" in data else None
+    at = data.find(b"#")  # searching from there saves a walk through all the data
+    end = _END.search(data, max(0, at - 20)) if at >= 0 else None
     return header, units, data[: end.start()] if end else data, end is not None
 
 
@@ -158,9 +159,10 @@ def _columns(
         kind = "XY"
     if kind != "YY":
         wide = 2 if kind == "XY" else 1  # a single spectrum may fill several columns
-    if len(words) % max(wide, 1):
+    wide = max(wide, 1)
+    if len(words) % wide:
         raise ReadError(where, f"the data are not in {'pairs' if kind == 'XY' else 'equal columns'}", FIX_COPY)
-    columns = [words[column :: max(wide, 1)] for column in range(max(wide, 1))]
+    columns = [words[column::wide] for column in range(wide)]
     channels = len(columns[-1])
     if points == points and points != channels:
         raise ReadError(where, f"{channels} of {points:.0f} channels", FIX_COPY)

@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from corebank.errors import CorebankError
+from corebank.errors import SampleError
 from corebank.samples import calibration
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ CONNECTIONS = 4
 
 _PARTIAL = ".corebank-download"
 _SHOWN_AFTER = 2.0
-
-
-class SampleError(CorebankError, RuntimeError):
-    """A public sample core cannot be fetched, or is not what was published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

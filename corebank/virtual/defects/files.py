@@ -13,8 +13,8 @@ from corebank.virtual.defects.planted import Truth, defect, packed
 from corebank.virtual.defects.point import Point
 from corebank.virtual.defects.tables import DOCUMENT
 
-BOMB = 8 * 2**20
-"""Size of the member of a planted zip bomb [byte]; zeros pack about 1000:1."""
+BOMB, BLOCK = 400 * 2**20, 2**23
+"""What a planted zip bomb unpacks to, and the pieces it is packed in [byte]; zeros pack about 1000:1, spectra 5:1."""
 LEAST_CHANGE = 0.002
 """A changed count moves the total by at least this share: twice what real Itrax files leave open."""
 _LOST = {"missing-positions": "the damaged file leaves a hole in the steps of the scan"}
@@ -107,37 +107,39 @@ def archive_changed(folder: Folder, rng: np.random.Generator) -> Truth:
     return Truth(spectrum, f"byte {at} of {name} changed", (spectrum,), (part.run, part.folder, name))
 
 
-def _archive(members: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name, (2020, 9, 17, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
-def _bring(folder: Folder, rng: np.random.Generator, member: str, content: bytes, what: str) -> Truth:
-    """Put an archive with an unsafe member beside the spectra of a section."""
+def _bring(folder: Folder, rng: np.random.Generator, members: dict[str, int], what: str) -> Truth:
+    """Put an archive beside the spectra of a section, its members so many bytes of zeros."""
     part = folder.pick(rng)
     name = f"{part.folder}/{rng.choice(['backup', 'XRF data old', 'raw'])}.zip"
-    folder.write({name: _archive({member: content})})
-    return Truth(name, what, (), (part.run, part.folder, f"{name}!{member}"))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, size in members.items():
+            info = zipfile.ZipInfo(member, (2020, 9, 17, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(info, "w") as file:
+                for _ in range(0, size, BLOCK):
+                    file.write(bytes(min(size, BLOCK)))
+    folder.write({name: out.getvalue()})
+    return Truth(name, what, (), (part.run, part.folder, *(f"{name}!{member}" for member in members)))
 
 
 @defect("unsafe", "An archive whose member has an absolute name")
 def absolute_member(folder: Folder, rng: np.random.Generator) -> Truth:
     member = str(rng.choice(["/tmp/L000000.spe", "C:\\Data\\L000000.spe", "\\\\server\\L000000.spe"]))  # noqa: S108 - a name, not a place
-    return _bring(folder, rng, member, b"Date:\t", f"its member is {member}")
+    return _bring(folder, rng, {member: 100}, f"its member is {member}")
 
 
 @defect("unsafe", "An archive whose member climbs out of the folder")
 def climbing_member(folder: Folder, rng: np.random.Generator) -> Truth:
     member = str(rng.choice(["../L000000.spe", "XRF data/../../../L000000.spe", "XRF data\\..\\..\\L000000.spe"]))
-    return _bring(folder, rng, member, b"Date:\t", f"its member is {member}")
+    return _bring(folder, rng, {member: 100}, f"its member is {member}")
 
 
-@defect("unsafe", "An archive that unpacks to a thousand times its size")
+@defect("unsafe", "An archive that unpacks to a thousand times its size, in one member or in many")
 def zip_bomb(folder: Folder, rng: np.random.Generator) -> Truth:
-    return _bring(folder, rng, "XRF data/L000000.spe", bytes(BOMB), f"its member unpacks to {BOMB} bytes of zeros")
+    count = int(rng.choice([1, 10]))
+    members = {f"XRF data/L{number:06d}.spe": BOMB // count for number in range(count)}
+    return _bring(folder, rng, members, f"it unpacks to {BOMB} bytes of zeros in {count} members")
 
 
 @defect("unsafe", "A link that leads out of the folder")

@@ -34,7 +34,18 @@ def _cells(folder: Folder, rng: np.random.Generator, texts: tuple[str, ...], mos
 
 @defect("no-number", "Cells that say below detection, not determined, or nothing")
 def no_number(folder: Folder, rng: np.random.Generator) -> Truth:
-    return _cells(folder, rng, NO_NUMBER)
+    truth = _cells(folder, rng, NO_NUMBER)
+    sheet = Sheet(folder)
+    # Empty cells are the rule in tables of several methods: their column is to be named, and how many there are.
+    empty = {
+        sheet.cell(row, column)
+        for row in range(len(sheet.rows))
+        for column in sheet.proxies
+        if not sheet.get(row, column)
+    }
+    columns = tuple(f"{LABORATORY}, column {column}" for column in sheet.proxies)
+    named = tuple(name for name in truth.items if name not in empty)
+    return truth._replace(items=named, also=(*truth.also, *columns), partners=(*truth.items, *columns))
 
 
 @defect("broken-cell", "Cells that hold the error of a spreadsheet")
