@@ -17,7 +17,7 @@ from corebank.errors import UnitError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laboratory:
-    """One table of laboratory values; see `corebank.contribution.laboratory` for the three ways to give a depth."""
+    """One table of laboratory values; `corebank.contribution.laboratory_depths` has the three ways to give depths."""
 
     file: str
     columns: Mapping[str, tuple[str, str]]

@@ -53,12 +53,10 @@ def in_column(table: pd.DataFrame, column: str) -> str:
     return f"{table.attrs['file']}{sheet}, column {column}"
 
 
-def told(
-    kind: str, table: pd.DataFrame, column: str, rows: Sequence[int], found: str, *, fix: str = "", silent: int = 0
-) -> Finding:
-    """A finding about cells of one column; `rows` are index labels, and `silent` more cells are only counted."""
+def told(kind: str, table: pd.DataFrame, column: str, rows: Sequence[int], found: str, *, fix: str = "") -> Finding:
+    """A finding about cells of one column; `rows` are index labels of the table."""
     cells = tuple(frames.cell(table, row, column) for row in rows)
-    where = cells[0] if len(cells) == 1 and not silent else in_column(table, column)
+    where = cells[0] if len(cells) == 1 else in_column(table, column)
     return finding(kind, where, found, fix=fix, items=cells)
 
 
@@ -69,10 +67,8 @@ def without_number(table: pd.DataFrame, column: str, rows: np.ndarray) -> list[F
     broken = [(row, text) for row, text in cells if not says_nothing(text)]
     found = []
     if nothing:
-        # Empty cells are the rule in tables of several methods: they are counted, those with a text are named too.
-        named = [row for row, text in nothing if text]
         say = f"no number in {_cells(len(nothing))}: {_counted([text for _, text in nothing])}"
-        found.append(told("no-number", table, column, named, say, silent=len(nothing) - len(named)))
+        found.append(told("no-number", table, column, [row for row, _ in nothing], say))
     if broken:
         say = f"{_cells(len(broken))} with what is neither a number nor known to mean none: " + _counted(
             [text for _, text in broken]

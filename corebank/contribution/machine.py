@@ -87,6 +87,8 @@ def _positions(run: xr.Dataset, section: Section) -> tuple[xr.Dataset, list[Find
     """Positions where the files give none: in steps, in order of the files' names, or from the composite depth."""
     position, in_file = run["section_position"].values, run["file_depth"].values
     unknown = ~np.isfinite(position)
+    if section.step is not None and position.size > 1 and np.ptp(position) == 0:
+        unknown[:] = True  # some instruments write 0 for a place that they do not know
     if not unknown.any():
         return run, []
     if np.isfinite(in_file[unknown]).all():

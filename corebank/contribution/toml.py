@@ -54,7 +54,7 @@ class Table:
         self._taken.add(key)
         value = self.raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.say(key, f"is {value!r}, should be a list of text, such as [\"s1-rep1\"]")
+            self.say(key, f'is {value!r}, should be a list of text, such as ["s1-rep1"]')
             return ()
         return tuple(value)
 

@@ -103,8 +103,9 @@ def _verdict(report: Report) -> tuple[str, str, str, str]:
         return (
             "decision",
             "Needs a decision",
-            f"{_many(count['decision'], 'question has', 'questions have')} two possible answers, and only you know "
-            "which is true. Write them into contribution.toml, then check again:",
+            _many(count["decision"], "question has", "questions have")
+            + " two possible answers, and only you know which is true. Write them into contribution.toml, then check "
+            + "again:",
             f"corebank check {folder}",
         )
     flagged = _many(count["flagged"], "finding marks", "findings mark") + " single spectra, cells or places; "

@@ -71,7 +71,8 @@ class Coverage:
 
 def coverage(core: str, profiles: Iterable[Profile], labels: Iterable[Stretch]) -> Coverage:
     """Work out the coverage of one core from its runs, and from the depth intervals that have laboratory values."""
-    lanes = sorted(map(_lane, profiles), key=lambda lane: (not lane.top == lane.top, lane.top, lane.section, lane.run))
+    # a top that is NaN differs from itself and comes last
+    lanes = sorted(map(_lane, profiles), key=lambda lane: (lane.top != lane.top, lane.top, lane.section, lane.run))
     usual = max((lane.step for lane in lanes), default=0.0)
     scanned = _merged([stretch for lane in lanes for stretch in (*lane.counted, *lane.repeated)])
     of_section: dict[str, list[Stretch]] = {}

@@ -12,7 +12,7 @@ from corebank.page import drawing
 COLOURS = 4
 """Colours in the style sheet; further samples begin again."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _FOOT = 62.0, 14.0, 84.0, 320.0, 362.0
+_LEFT, _RIGHT, _TOP, _BOTTOM, _FOOT = 62.0, 14.0, 104.0, 340.0, 382.0
 _APART = 13.0
 """Height of an upright label's letters with a little room."""
 
@@ -95,7 +95,7 @@ def _lines(profile: Profile, across: drawing.Axis) -> list[Markup]:
             drawing.words(
                 beside + 4,
                 _TOP - 18,
-                drawing.shortened(name, 11),
+                drawing.shortened(name, 14),
                 "name",
                 upright=True,
                 about=f"{name}, {energy:.3f} keV, peak {residual:+.0f} eV from there",

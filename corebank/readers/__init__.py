@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import xarray as xr
 
 from corebank.errors import ReadError
-from corebank.readers import itrax, itrax_tables, reading
+from corebank.readers import baxil, itrax, itrax_tables, reading, table
 from corebank.readers.files import HEAD, Entry, File, entries, heads, split
 from corebank.readers.reading import Reading
 from corebank.readers.series import FORMATS, Note
@@ -64,7 +64,7 @@ def survey(folder: Path) -> Survey:
         if isinstance(head, ReadError):
             out.notes.append(Note("unreadable", entry.name, f"{head.found}. {head.fix}", (entry.name,)))
             out.set_aside[entry.name] = "damaged"
-        elif kind := _kind(head):
+        elif kind := _kind(head) or _kind_of_workbook(entry, head):
             if kind == "itrax" and itrax.is_sum(entry.name):
                 out.set_aside[entry.name] = "sum spectrum: no scan point, made from the others"
             else:
@@ -163,6 +163,14 @@ def _kind(head: bytes) -> str:
     return next((kind for kind, module in FORMATS.items() if module.is_spectrum(head)), "")
 
 
+def _kind_of_workbook(entry: Entry, head: bytes) -> str:
+    """``table`` for an xlsx or Parquet file of spectra; whether it is one shows only inside."""
+    try:
+        return "table" if table.is_workbook(head) and table.holds_spectra(entry.load()) else ""
+    except ReadError:
+        return ""  # as a laboratory table it will be told what is wrong with it
+
+
 def _companion(entry: Entry, head: bytes, homes: dict[str, Scan], out: Survey) -> str:
     """Put a file that is no spectrum beside those that it describes; the reason, where there are none."""
     file = File(entry.name, head)
@@ -178,6 +186,9 @@ def _companion(entry: Entry, head: bytes, homes: dict[str, Scan], out: Survey) -
             else "record of a scan whose spectra are not in the folder" if record
             else "not a spectrum, and beside none that it could describe"
         )  # fmt: skip
+    if scan.kind == "avaatech" and baxil.is_table(head):
+        scan.companions.append(entry)
+        return ""
     if scan.kind == "itrax" and (results or record or itrax_tables.settings(file)):
         scan.companions.append(entry)
         return ""

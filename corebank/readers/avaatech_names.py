@@ -143,7 +143,7 @@ def _texts(core: str, section: str, run: str, setting: str, identifier: str = ""
 
 
 def _filter(text: str) -> str:
-    return "none" if text.lower() == "no-filter" else text
+    return "none" if re.sub("[^a-z]", "", text.lower()) in ("no", "nofilter", "none") else text
 
 
 def _group(found: re.Match[str] | None) -> str:

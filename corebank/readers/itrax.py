@@ -140,7 +140,7 @@ def _careful(body: bytes, expected: int, where: str) -> np.ndarray:
     except ValueError as error:
         raise ReadError(where, f"the channel table holds something that is no number ({error})", _FIX_COPY) from error
     counts = table[:, 1]
-    whole = np.isfinite(table).all(axis=1) & (counts >= 0) & (counts < 2**63) & (table == np.floor(table)).all(axis=1)
+    whole = ((table >= 0) & (table < 2**63) & (table == np.floor(table))).all(axis=1)  # NaN is not >= 0
     if not whole.all():
         channel = int(np.argmin(whole))
         raise ReadError(

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from corebank.errors import ReadError
-from corebank.readers import dates, evaluations, itrax, itrax_tables, series
+from corebank.readers import baxil, dates, evaluations, itrax, itrax_tables, series
 from corebank.readers.evaluations import Evaluation
-from corebank.readers.files import Entry, File, loaded, stem
+from corebank.readers.files import HEAD, Entry, File, loaded, stem
 from corebank.readers.series import Note
 from corebank.schema import Flag
 
@@ -66,6 +66,9 @@ def _evaluations(folder: str, beside: Sequence[File], out: Reading) -> list[Eval
         try:
             if itrax_tables.is_results(file):
                 found.append(Evaluation(_within(file.name, folder), file.sha256, itrax_tables.results(file)))
+            elif baxil.is_table(file.content[:HEAD]):
+                areas = baxil.read(file).drop(columns=list(baxil.TEXTS), errors="ignore")
+                found.append(Evaluation(_within(file.name, folder), file.sha256, areas))
         except ReadError as error:  # a table that nobody could use is no reason to lose the spectra
             out.set_aside[file.name] = error.found
     return found

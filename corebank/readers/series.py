@@ -16,12 +16,13 @@ import xarray as xr
 
 from corebank import parallel, schema
 from corebank.errors import ReadError, UnsafeFileError
-from corebank.readers import avaatech, itrax
+from corebank.readers import avaatech, emsa, itrax
+from corebank.readers import table as tables
 from corebank.readers.files import Entry, whole
 from corebank.readers.spectrum import Spectrum
 from corebank.readers.spool import BLOCK, Spool
 
-FORMATS: Mapping[str, Any] = {"itrax": itrax, "avaatech": avaatech}
+FORMATS: Mapping[str, Any] = {"itrax": itrax, "avaatech": avaatech, "emsa": emsa, "table": tables}
 """Kind -> the module that knows it, in the order in which they are asked."""
 
 _LIKE_THE_REST = 0.2

@@ -29,7 +29,7 @@ def write_section(folder: Path, section: Section, instrument: Instrument, *, num
     for i in range(spectra.sizes["spectrum"]):
         at = spectra.isel(spectrum=i)
         live, real = instrument.exposure, float(at["real_time"])
-        position, rate = float(at["position"]), float(at["output_rate"])
+        position, counts = float(at["position"]), at["counts"].values
         name = spe_name(section, instrument, position)
         items = {
             "Core_ID": section.core,
@@ -41,7 +41,7 @@ def write_section(folder: Path, section: Section, instrument: Instrument, *, num
             "Replicate_ID": "Rep0",
             "Slit_DC": f"{SLIT_DOWN_CORE:.1f}",
             "Slit_CC": f"{SLIT_CROSS_CORE:.1f}",
-            "TotalCPS": f"{rate:.0f}",
+            "TotalCPS": f"{counts.sum() / live:.1f}",
             "SPEC_ID": name.removesuffix(".spe"),
             "USER_ID": "corebank",
             "ACC_VOLT": f"{instrument.tube_voltage:.0f}",
@@ -49,7 +49,7 @@ def write_section(folder: Path, section: Section, instrument: Instrument, *, num
             "MEAS_TIM": f"{live:.0f} {real:.0f}",
             "DATE_MEA": f"{clock:%m-%d-%Y %H:%M:%S}",
         }
-        (folder / name).write_bytes(_spe(items, at["counts"].values))
+        (folder / name).write_bytes(_spe(items, counts))
         clock += timedelta(seconds=round(real) + 4)
 
 

@@ -60,10 +60,9 @@ def test_every_cell_is_a_value_or_named_in_exactly_one_finding(cells: list[str])
         "d,toc\n" + "".join(f'{row},"{cell}"\n' for row, cell in enumerate(cells)), cores="A", depth=("d", "cm")
     )
     named = [item for finding in findings if finding.kind != "negative" for item in finding.items]
-    empty = [row for row, cell in enumerate(cells) if not cell]
     values = [row for row, cell in enumerate(cells) if cell in ("1.5", "0", "-0.2")]
     assert found["value"].tolist() == [float(cells[row]) for row in values]
-    others = [row for row in range(len(cells)) if row not in values and row not in empty]
+    others = [row for row in range(len(cells)) if row not in values]
     assert sorted(named) == sorted(f"lab.csv, line {row + 2}, column toc" for row in others)
 
 
@@ -88,13 +87,18 @@ def test_a_cell_that_holds_no_number_is_counted_by_what_it_says_and_named() -> N
         ["Zr", 8.0],
     ]
     told = [(finding.kind, finding.where, finding.found, finding.items) for finding in findings]
-    in_toc = ("lab.csv, line 2, column toc", "lab.csv, line 5, column toc")
+    in_toc = tuple(f"lab.csv, line {line}, column toc" for line in (2, 4, 5, 7))
     without = "no number in 4 cells: b.d.l. (2), empty (2)"
     broken = "1 cell with what is neither a number nor known to mean none: "
     assert told == [
         ("no-number", "lab.csv, column toc", without, in_toc),
         ("broken-cell", "lab.csv, line 3, column toc", broken + "#REF! (1)", ("lab.csv, line 3, column toc",)),
-        ("no-number", "lab.csv, column zr", "no number in 1 cell: empty (1)", ()),
+        (
+            "no-number",
+            "lab.csv, line 7, column zr",
+            "no number in 1 cell: empty (1)",
+            ("lab.csv, line 7, column zr",),
+        ),
         ("broken-cell", "lab.csv, line 5, column zr", broken + "inf (1)", ("lab.csv, line 5, column zr",)),
     ]
 

@@ -1,4 +1,4 @@
-"""Samples meet spectra: those that meet none are named, and a shift is suggested where there is one and nowhere else."""
+"""Samples meet spectra: those that meet none are named, and a shift is suggested where there is one, nowhere else."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_suggested_shift_leaves_nothing_to_suggest() -> None:
     assert label_shift.findings(mended, expedition_runs("vc1")) == []
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 @given(st.integers(0, 2**32 - 1))
 def test_values_that_have_nothing_to_do_with_the_spectra_suggest_nothing(seed: int) -> None:
     values = expedition_values("vc1")

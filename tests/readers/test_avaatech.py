@@ -149,6 +149,7 @@ def test_the_name_tells_what_the_header_leaves_out() -> None:
         ("PS75-056-1_10430B  20.0mm  12s 10kV 1000uA F1.spe", "PS75-056-1", "10430B", 20.0, "F1"),
         ("LV28-44-3_TC_00TC  5.0mm 12s 10kV 1200uA.spe", "LV28-44-3_TC", "00TC", 5.0, ""),
         ("U1 Y0.0mm X41.0mm DC10.0mm CC12.0mm 9kV 250uA Cu.spe", "U1", "", 41.0, "Cu"),
+        ("C_0123   7.0mm  10s 50kV 100uA No Filter Run1.spe", "C", "0123", 7.0, "none"),
         ("S1.zip!in/C_0123 7mm 10s 50kV 1mm.axml ", "C", "0123", 7.0, ""),
     ],
 )

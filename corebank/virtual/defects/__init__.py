@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from corebank.errors import RecipeError
 from corebank.virtual import contribute
 from corebank.virtual.defects import files, laboratory, machine, places, spectra
 from corebank.virtual.defects.folder import Folder
-from corebank.virtual.defects.planted import Defect, Planted
+from corebank.virtual.defects.planted import Defect, Planted, deep
 from corebank.virtual.expedition import Expedition
 
 __all__ = ["ALL", "DEFECTS", "TRUTH", "Defect", "Planted", "plant_all", "plant_named", "write"]
@@ -31,7 +31,7 @@ DEFECTS: dict[str, Defect] = {
 }
 """Name -> defect."""
 ALL = "all"
-"""In place of names: every defect that fits the folder and finds room in it."""
+"""In place of names: every defect that fits the folder, finds room in it and does not hide the others."""
 TRUTH = "truth/defects.json"
 """Where the truth is written, below the folder."""
 
@@ -72,14 +72,16 @@ def plant_named(
 def plant_all(folder: Path, rng: np.random.Generator, expedition: Expedition | None = None) -> list[Planted]:
     """Plant every defect that finds room into one folder, none over another; the truth names those left out.
 
-    Defects of single files and spectra come first, then those of sections, last those of the whole folder.
+    Defects of single files and spectra come first, then those of sections. Those of the whole folder stay out: what
+    refuses a folder's words or its table hides what is in it.
     """
     opened = Folder(folder, expedition)
     planted, left_out = [], dict[str, str]()
-    order = ("spectra", "section", "folder")
-    for one in sorted(DEFECTS.values(), key=lambda one: order.index(one.extent)):
-        if not one.fits(opened):
-            left_out[one.name] = "does not fit this scanner's folders"
+    order = sorted(DEFECTS.values(), key=lambda one: (one.extent != "spectra", one.needs is not deep))
+    for one in order:  # pairs of sections before single ones, which break pairs up
+        if not one.fits(opened) or one.extent == "folder":
+            hides = one.extent == "folder"
+            left_out[one.name] = "would hide the others" if hides else "does not fit this scanner's folders"
             continue
         try:
             planted.append(one.plant(opened, rng))
@@ -98,7 +100,13 @@ def write(
     zipped: bool = True,
     truth: bool = False,
 ) -> list[Planted]:
-    """Write a virtual expedition with defects in it; see `corebank.virtual.write` and `plant_named`."""
+    """Write a virtual expedition with defects in it; see `corebank.virtual.write` and `plant_named`.
+
+    For ``all`` the expedition gets as many cores as the defects need, each of those of sections a section of its own.
+    """
+    if ALL in defects:
+        sections = sum(2 if one.needs is deep else 1 for one in DEFECTS.values() if one.extent == "section") + 4
+        expedition = replace(expedition, cores=max(expedition.cores, -(-sections // expedition.sections_per_core)))
     contribute.write(folder, expedition, zipped=zipped, truth=truth)
     return plant_named(folder, defects, int(rng.integers(2**31)), expedition)
 

@@ -110,6 +110,15 @@ class Folder:
             self._taken.update([part.run, *([self.above(part).run] if later else [])])
         return part
 
+    def claim(self, rng: np.random.Generator, names: Sequence[str], count: int) -> list[str]:
+        """`count` of `names` that no defect has taken, at random and in order; raises `RecipeError` without room."""
+        free = [name for name in names if name not in self._taken]
+        if len(free) < count:
+            raise RecipeError(self.root, "has no room left for this defect", "Plant fewer, or in a larger expedition")
+        chosen = [free[at] for at in sorted(rng.choice(len(free), count, replace=False).tolist())]
+        self._taken.update(chosen)
+        return chosen
+
     def above(self, part: Part) -> Part:
         """The section above `part` in its core."""
         return self.parts[self.parts.index(part) - 1]
@@ -158,12 +167,9 @@ class Folder:
 
     def spectra(self, part: Part) -> list[str]:
         """Names of the spectra of a section in order of their position, without the sum spectrum."""
-        inside = "XRF data" if self.kind == "itrax" else part.folder
-        return [
-            name
-            for name in self.names(part.folder)
-            if name.endswith(".spe") and inside in (path := re.split(r"[/!]", name))[:-1] and path[-1][:2] != "._"
-        ]
+        inside = r"XRF data(\.zip!XRF data)?/" if self.kind == "itrax" else ""
+        own = re.compile(re.escape(f"{part.folder}/") + inside + r"(?!\._)[^/!]+\.spe")
+        return [name for name in self.names(part.folder) if own.fullmatch(name)]
 
     def points(self, names: Sequence[str]) -> list[Point]:
         """The scan points of these files."""

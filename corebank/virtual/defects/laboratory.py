@@ -16,18 +16,14 @@ SHIFTS = (-20, -15, -10, -5, 5, 10, 15, 20)
 """Systematic errors of depth [mm]; 5 mm is the case met in public archives."""
 
 
-def _row(sheet: Sheet, rng: np.random.Generator) -> int:
-    return int(rng.integers(len(sheet.rows)))
-
-
 def _cells(folder: Folder, rng: np.random.Generator, texts: tuple[str, ...], most: int = 4) -> Truth:
     """Set one to `most` cells of values to one of `texts` each."""
     sheet, cells = Sheet(folder), []
-    for at in rng.choice(len(sheet.rows) * len(sheet.proxies), int(rng.integers(1, most + 1)), replace=False):
-        row, column = divmod(int(at), len(sheet.proxies))
-        cells.append((sheet.put(row, sheet.proxies[column], str(rng.choice(texts))), row, column))
+    for row in sheet.take(rng, int(rng.integers(1, most + 1))):
+        column = str(rng.choice(sheet.proxies))
+        cells.append((sheet.put(row, column, str(rng.choice(texts))), row, column))
     sheet.save()
-    written = ", ".join(f"{sheet.get(row, sheet.proxies[column])!r}" for _, row, column in cells)
+    written = ", ".join(f"{sheet.get(row, column)!r}" for _, row, column in cells)
     names = tuple(name for name, _, _ in cells)
     return Truth(names[0], f"{written} in {len(names)} cells", names, (LABORATORY, *names))
 
@@ -66,7 +62,7 @@ def negative(folder: Folder, rng: np.random.Generator) -> Truth:
 @defect("unknown-name", "A sample of a core that nobody listed")
 def unknown_core(folder: Folder, rng: np.random.Generator) -> Truth:
     sheet = Sheet(folder)
-    row = _row(sheet, rng)
+    (row,) = sheet.take(rng)
     core = sheet.get(row, "core")
     name = str(rng.choice([core.replace("-", "_"), core.replace("-", " -"), f"{core}0", core.replace("-", "")]))
     cell = sheet.put(row, "core", name)
@@ -78,7 +74,8 @@ def unknown_core(folder: Folder, rng: np.random.Generator) -> Truth:
 def no_depth(folder: Folder, rng: np.random.Generator) -> Truth:
     sheet = Sheet(folder)
     column = str(rng.choice(["depth_top_cm", "depth_bottom_cm"]))
-    cell = sheet.put(_row(sheet, rng), column, text := str(rng.choice(["", "?", "top", "#REF!"])))
+    (row,) = sheet.take(rng)
+    cell = sheet.put(row, column, text := str(rng.choice(["", "?", "top", "#REF!"])))
     sheet.save()
     return Truth(cell, f"holds {text!r}", (cell,), (LABORATORY,))
 
@@ -86,7 +83,7 @@ def no_depth(folder: Folder, rng: np.random.Generator) -> Truth:
 @defect("repeated-depth", "A sample that stands twice, with other values")
 def repeated_depth(folder: Folder, rng: np.random.Generator) -> Truth:
     sheet = Sheet(folder)
-    row = _row(sheet, rng)
+    (row,) = sheet.take(rng)
     sheet.rows.append(list(sheet.rows[row]))
     last = len(sheet.rows) - 1
     for column in sheet.proxies:
@@ -100,7 +97,7 @@ def repeated_depth(folder: Folder, rng: np.random.Generator) -> Truth:
 @defect("unmatched", "A sample from below the last spectrum")
 def unmatched(folder: Folder, rng: np.random.Generator) -> Truth:
     sheet = Sheet(folder)
-    row, deeper = _row(sheet, rng), float(rng.integers(500, 900))
+    (row,), deeper = sheet.take(rng), float(rng.integers(500, 900))
     for column in ("depth_top_cm", "depth_bottom_cm"):
         sheet.put(row, column, f"{float(sheet.get(row, column)) + deeper:g}")
     sheet.save()
@@ -137,7 +134,7 @@ def table_gone(folder: Folder, rng: np.random.Generator) -> Truth:
 @defect("table", "A line with more cells than the table has columns", "folder")
 def surplus_cell(folder: Folder, rng: np.random.Generator) -> Truth:
     sheet = Sheet(folder)
-    row = _row(sheet, rng)
+    (row,) = sheet.take(rng)
     at = int(rng.integers(3, len(sheet.rows[row])))
     sheet.rows[row][at] = sheet.rows[row][at].replace(".", ",", 1) if "." in sheet.rows[row][at] else "1,5"
     sheet.save()

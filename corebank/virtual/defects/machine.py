@@ -144,14 +144,13 @@ def no_calibration(folder: Folder, rng: np.random.Generator) -> Truth:
     companions=_NO_SIGNAL,
 )
 def no_calibration_no_lines(folder: Folder, rng: np.random.Generator) -> Truth:
-    if folder.kind == "avaatech":
-        for part in folder.parts:
-            _noise(folder, part, rng)
-    else:
-        _noise(folder, part := folder.pick(rng, whole=True), rng)
-    _uncalibrated(folder, part)
-    also = tuple(name for one in folder.parts for name in (one.run, one.folder)) if folder.kind == "avaatech" else ()
-    return Truth(part.folder, "only noise, and nothing that calibrates it", (), (part.run, *also))
+    # The words of an Avaatech calibrate every section, so every section must be without lines.
+    parts = [folder.pick(rng, whole=True) for _ in (folder.parts if folder.kind == "avaatech" else [0])]
+    for part in parts:
+        _noise(folder, part, rng)
+    _uncalibrated(folder, parts[0])
+    places = tuple(name for part in parts for name in (part.run, part.folder))
+    return Truth(parts[0].folder, "only noise, and nothing that calibrates it", (), places)
 
 
 @defect("calibration-unchecked", "A calibration that no line can confirm", "section", companions=_NO_SIGNAL)

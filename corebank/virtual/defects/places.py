@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from corebank.virtual.defects.exposure import rescanned
 from corebank.virtual.defects.folder import TOML, Folder, Part, beside
 from corebank.virtual.defects.planted import Truth, deep, defect
-from corebank.virtual.defects.point import Point
 from corebank.virtual.defects.tables import DOCUMENT, ResultTable
 
 _SHIFTED = {"label-shift": "the section now lies off the depths of its laboratory values"}
@@ -27,7 +25,7 @@ def ambiguous_dates(folder: Folder, rng: np.random.Generator) -> Truth:
     first, second = (int(number) for number in rng.choice(np.arange(1, 13), 2, replace=False))
     date = f"{first:02d}/{second:02d}/2020"
     for part in folder.parts:
-        points = folder.points(folder.spectra(part))
+        points = [point for point in folder.points(folder.spectra(part)) if point.whole]
         for point in points:
             point.put("date", date)
         folder.save(points)
@@ -203,7 +201,7 @@ def _set_top(folder: Folder, part: Part, top: float) -> None:
 
 
 def _renamed(folder: Folder, part: Part, key: str, text: str) -> None:
-    points: Sequence[Point] = folder.points(folder.spectra(part))
+    points = [point for point in folder.points(folder.spectra(part)) if point.whole]
     old = [point.name for point in points]
     for point in points:
         point.put(key, text)

@@ -48,6 +48,11 @@ class Point:
         return self.content.startswith(b"Date:")
 
     @property
+    def whole(self) -> bool:
+        """False where another defect has left no table of counts."""
+        return _ITRAX_TABLE in self.content or b"$DATA:\r\n" in self.content
+
+    @property
     def counts(self) -> np.ndarray:
         """Counts (channel,) int64."""
         if self.is_itrax:
@@ -61,8 +66,7 @@ class Point:
         before, after = int(self.counts.sum()), int(counts.sum())
         self.table(counts)
         if not self.is_itrax:
-            was = float(self._value("TotalCPS"))
-            self._put("TotalCPS", f"{was * after / before if before else after / self.number('real'):.0f}")
+            self._put("TotalCPS", f"{after / self.number('live'):.1f}")
             return
         for rate in ("input_rate", "output_rate"):
             self.put(rate, f"{self.number(rate) * after / max(before, 1):.6f}")
@@ -105,6 +109,9 @@ class Point:
             both = [self.get("live"), self.get("real")]
             both[("live", "real").index(key)] = text
             self._put("MEAS_TIM", " ".join(both))
+            if key == "live":  # the rate is one by this clock
+                live = float(text)
+                self._put("TotalCPS", f"{self.counts.sum() / live:.1f}" if live > 0 else "")
             if key == "live" and re.fullmatch(r"\d+", text):
                 self._rename(live=f"{int(text):3d}")
         elif key == "position":

@@ -8,7 +8,7 @@ import numpy as np
 
 from corebank.virtual.defects.exposure import moved, rescanned, thinned
 from corebank.virtual.defects.folder import Folder
-from corebank.virtual.defects.planted import Truth, defect
+from corebank.virtual.defects.planted import Truth, deep, defect
 from corebank.virtual.defects.point import Point
 from corebank.virtual.defects.tables import ResultTable
 
@@ -59,7 +59,6 @@ def high_dead_time(folder: Folder, rng: np.random.Generator) -> Truth:
             point.put("live", f"{live:.6f}")
         else:  # runs for a live time, until it has its photons
             point.put("real", f"{point.number('live') / share:.0f}")
-            point.counts = point.counts  # the rate by the clock falls
     folder.save(points)
     return Truth(part.run, f"{1 - share:.0%} of the time is dead", _names(points), (part.folder,))
 
@@ -124,9 +123,10 @@ def duplicate(folder: Folder, rng: np.random.Generator) -> Truth:
     return Truth(part.run, f"has the counts of {first.name}", (later.name,), (part.folder,), (first.name,))
 
 
-@defect("duplicate", "A section whose spectra are those of another", "section", scanners=("itrax",))
+@defect("duplicate", "A section whose spectra are those of another", "section", scanners=("itrax",), needs=deep)
 def copied_section(folder: Folder, rng: np.random.Generator) -> Truth:
-    one, other = sorted((folder.pick(rng, whole=True) for _ in range(2)), key=folder.parts.index)
+    other = folder.pick(rng, whole=True, later=True)
+    one = folder.above(other)
     points, copies = folder.points(folder.spectra(one)), folder.points(folder.spectra(other))
     for point, copy in zip(points, copies, strict=True):
         copy.content = point.content

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from corebank.virtual.defects.folder import LABORATORY, Folder, Part
 
 RESULTS, SETTINGS, DOCUMENT = "Results.txt", "Results_ settings.dfl", "document.txt"
@@ -56,6 +58,11 @@ class Sheet:
     def proxies(self) -> list[str]:
         """Columns that hold values."""
         return [title for title in self.titles if title.endswith("_pct")]
+
+    def take(self, rng: np.random.Generator, count: int = 1) -> list[int]:
+        """Rows at random that no defect has taken."""
+        lines = [f"{LABORATORY}, line {row + 2}" for row in range(len(self.rows))]
+        return [lines.index(line) for line in self.folder.claim(rng, lines, count)]
 
     def get(self, row: int, column: str) -> str:
         """Text of a cell; rows count from 0 below the titles."""
