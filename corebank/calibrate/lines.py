@@ -27,8 +27,8 @@ _ELEMENTS = {
     "Al": 0.3, "Si": 0.6, "P": 0.1, "S": 0.3, "Cl": 0.4, "Ar": 0.5, "K": 0.8, "Ca": 1.0, "Ti": 0.8, "V": 0.1, "Cr": 0.2,
     "Mn": 0.6, "Fe": 1.0, "Ni": 0.3, "Cu": 0.3, "Zn": 0.4, "Br": 0.4, "Rb": 0.6, "Sr": 0.7, "Y": 0.2, "Zr": 0.6,
 }  # fmt: skip
-"""Element -> how much its K alpha is to be expected in a sediment, from nothing to 1: a judgement, after the areas in the
-result tables of CD166/19 and Ardley Lake."""
+"""Element -> how much its K alpha is to be expected in a sediment, from nothing to 1: a judgement, after the areas in
+the result tables of CD166/19 and Ardley Lake."""
 
 _TUNGSTEN = (("W La", xraylib.LA_LINE), ("W Lb", xraylib.LB_LINE))
 """Lines of the filament's tungsten on the anode: found in every Itrax run looked at."""

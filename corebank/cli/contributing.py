@@ -167,12 +167,16 @@ def virtual(
     defects
         Defects to plant, or all; truth/defects.json says where. A wrong name lists them.
     """
+    import numpy as np
+
     from corebank import virtual as scanner
 
     made = scanner.named(expedition, seed)
-    scanner.write(folder, made)
     if defects:
         from corebank.virtual import defects as planting
 
-        planting.plant_named(folder, defects, made.seed)
+        planted = planting.write(folder, made, defects=defects, rng=np.random.default_rng((made.seed, 4)))
+        print(f"{len(planted)} defects planted; {folder / planting.TRUTH} says where")
+    else:
+        scanner.write(folder, made)
     print(f"{folder}: {made.title}. These spectra are synthetic. Look at them with: corebank check {folder}")

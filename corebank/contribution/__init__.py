@@ -66,8 +66,8 @@ def check(folder: Path, toml: Path | None = None) -> tuple[Report, Contribution 
     """
     words = metadata.read(toml or folder / metadata.FILE_NAME)
     placed = placing.place(words, readers.survey(folder))
-    runs, repeats = depths.linked(placed.runs, placed.sections)
-    findings = placed.findings + repeats + depths.checked(runs)
+    runs, repeats = depths.linked(placing.mark_copies(placed.runs), placed.sections)
+    findings = placed.findings + repeats + depths.in_order(words.sections) + depths.checked(runs)
     runs = {name: run[["counts", *schema.SPECTRUM]] for name, run in runs.items()}
     for name, run in runs.items():
         findings += placing.flagged(name, run)

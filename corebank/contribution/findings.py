@@ -99,7 +99,7 @@ KINDS: dict[str, Kind] = {
         "Nothing; each setting became a run of its own",
     ),
     "rates": Kind("info", "The header's unit of count rates is wrong; corebank takes none from it", "Nothing"),
-    "stays-out": Kind("info", "Files set aside stay where they are and are listed in the report", "Nothing"),
+    "stays-out": Kind("info", "Files and rows set aside stay where they are and are listed in the report", "Nothing"),
     # Time, place, depth
     "date": Kind(
         "decision",
@@ -119,7 +119,7 @@ KINDS: dict[str, Kind] = {
     "depth-order": Kind(
         "refused",
         "Composite depth must grow down the core",
-        "Correct top (and its unit) in the [[core.section]]",
+        "Correct top (and its unit) in the [[core.section]]; list sections from the top down",
     ),
     "depth-gap": Kind(
         "info", "Core material between two sections was not scanned, or a top is wrong", "Look at the tops"

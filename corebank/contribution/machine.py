@@ -24,9 +24,9 @@ PLAUSIBLE = {
 }
 """Lowest and highest value, with some room, that any core scanner is run with."""
 
-CHANGE = 0.25
-"""A spectrum whose current, or whose live and clock time both, differ from the run's median by more than this share was
-measured with another setting: scanners hold them within a few per cent (one of the times is always preset)."""
+CHANGE = {"tube current": 0.1, "measuring time": 0.25}
+"""Share by which a spectrum's current, or its live and its clock time both, may differ from the run's median: scanners
+hold the current within a few per cent, and one of the times is always preset."""
 
 
 def completed(name: str, run: xr.Dataset, scanner: Scanner, section: Section) -> tuple[xr.Dataset, list[Finding]]:
@@ -124,7 +124,7 @@ def _changed(name: str, run: xr.Dataset) -> list[Finding]:
     current = _departure(run["tube_current"].values)
     time = np.minimum(_departure(run["live_time"].values), _departure(run["real_time"].values))
     for what, share in (("tube current", current), ("measuring time", time)):
-        rows = np.flatnonzero(share > CHANGE)
+        rows = np.flatnonzero(share > CHANGE[what])
         if rows.size:
             text = f"{what} differs from the rest of the scan in {rows.size} of {share.size} spectra"
             found.append(finding("setting-change", name, text, items=_named(sources, rows)))

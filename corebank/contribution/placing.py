@@ -151,6 +151,19 @@ def _finish(name: str, raw: xr.Dataset, scanner: Scanner, section: Section, out:
     out.axes[name], out.sections[name] = found_axis, section
 
 
+def mark_copies(runs: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Flag the spectra of a run whose files are, to the byte, those of a run before it: a folder copied by mistake."""
+    met: set[str] = set()
+    out = {}
+    for name, run in runs.items():
+        hashes = run["source_sha256"].values.astype(str)
+        copied = np.isin(hashes, list(met))
+        bits = run["flags"].values | np.where(copied, int(Flag.DUPLICATE), 0).astype(np.uint32)
+        out[name] = run.assign(schema.spectrum_columns({"flags": bits})) if copied.any() else run
+        met.update(hashes)
+    return out
+
+
 def flagged(name: str, run: xr.Dataset) -> list[Finding]:
     """One finding for each kind of flag that spectra of a run carry, with every spectrum concerned."""
     bits, sources = run["flags"].values, run["source"].values

@@ -1,4 +1,4 @@
-"""What a check found, as values: findings, files, and what each run looks like. Text, JSON and the page are made of it."""
+"""What a check found, as values: findings, files, what each run looks like. Text, JSON and the page are made of it."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _verdict(report: Report) -> tuple[str, str, str, str]:
         return (
             "refused",
             "Cannot go in",
-            f"{_many(count['refused'], 'finding refuses', 'findings refuse')} this folder"
+            f"{drawing.many(count['refused'], 'finding refuses', 'findings refuse')} this folder"
             + (f", and {count['decision']} more must be decided" if count["decision"] else "")
             + ". Nothing was changed. Mend what is listed first, then check again:",
             f"corebank check {folder}",
@@ -103,12 +103,12 @@ def _verdict(report: Report) -> tuple[str, str, str, str]:
         return (
             "decision",
             "Needs a decision",
-            _many(count["decision"], "question has", "questions have")
+            drawing.many(count["decision"], "question has", "questions have")
             + " two possible answers, and only you know which is true. Write them into contribution.toml, then check "
             + "again:",
             f"corebank check {folder}",
         )
-    flagged = _many(count["flagged"], "finding marks", "findings mark") + " single spectra, cells or places; "
+    flagged = drawing.many(count["flagged"], "finding marks", "findings mark") + " single spectra, cells or places; "
     return (
         "passes",
         "Can go in",
@@ -175,10 +175,6 @@ def _aside(report: Report) -> list[tuple[str, list[str]]]:
     return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
 
 
-def _many(count: int, one: str, more: str) -> str:
-    return f"{count:,} {one if count == 1 else more}"
-
-
 @lru_cache(maxsize=1)
 def _template() -> Template:
     folder = files("corebank.page")
@@ -189,5 +185,5 @@ def _template() -> Template:
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
     )
-    environment.filters.update(depth=drawing.length, many=_many)
+    environment.filters.update(depth=drawing.length, many=drawing.many)
     return environment.get_template("report.html")

@@ -61,10 +61,11 @@ class Coverage:
             return "No depth is known."
         top, bottom = min(lane.top for lane in known), max(lane.bottom for lane in known)
         parts = [
-            f"{len(known)} runs from {drawing.length(top)} to {drawing.length(bottom)}",
+            f"{drawing.many(len(known), 'run', 'runs')} from {drawing.length(top)} to {drawing.length(bottom)}",
             _counted(self.gaps, "gap", "gaps"),
             _counted(self.overlaps, "overlap of sections", "overlaps of sections"),
-            f"{len(self.labels)} labelled depths" + (f", {len(self.alone)} without a spectrum" if self.alone else ""),
+            drawing.many(len(self.labels), "labelled depth", "labelled depths")
+            + (f", {len(self.alone):,} without a spectrum" if self.alone else ""),
         ]
         return "; ".join(parts) + "."
 
@@ -191,4 +192,4 @@ def _counted(stretches: Sequence[Stretch], one: str, many: str) -> str:
     if not stretches:
         return f"no {one}"
     together = drawing.length(sum(bottom - top for top, bottom in stretches))
-    return f"{len(stretches)} {one if len(stretches) == 1 else many} ({together})"
+    return f"{drawing.many(len(stretches), one, many)} ({together})"

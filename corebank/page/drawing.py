@@ -46,20 +46,24 @@ def ticks(low: float, high: float, about: int = 8) -> list[float]:
 
 
 def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Ascending `places` moved as little as a sweep can so that labels there are `apart` and inside `low` to `high`.
+    """Ascending `places` moved so that labels there are `apart` and inside `low` to `high`.
 
-    Where they do not all fit, they are evenly spaced.
+    Those too close to each other stand evenly around their middle, which moves them least in the sense of least
+    squares (pool adjacent violators); where they do not all fit, all are evenly spaced.
     """
-    if len(places) * apart > high - low:
-        return [low + (number + 0.5) * (high - low) / len(places) for number in range(len(places))]
-    out: list[float] = []
-    for place in places:
-        out.append(max(place, low + apart / 2 if not out else out[-1] + apart))
-    limit = high - apart / 2
-    for number in range(len(out) - 1, -1, -1):
-        out[number] = min(out[number], limit)
-        limit = out[number] - apart
-    return out
+    count = len(places)
+    if count * apart > high - low:
+        return [low + (number + 0.5) * (high - low) / count for number in range(count)]
+    clusters: list[tuple[float, int]] = []
+    for number, place in enumerate(places):
+        middle, size = place - number * apart, 1
+        while clusters and clusters[-1][0] > middle:
+            before, members = clusters.pop()
+            middle, size = (before * members + middle * size) / (members + size), members + size
+        clusters.append((middle, size))
+    first, last = low + apart / 2, high - apart / 2 - (count - 1) * apart
+    free = [min(max(middle, first), last) for middle, size in clusters for _ in range(size)]
+    return [place + number * apart for number, place in enumerate(free)]
 
 
 def finite(values: Iterable[float]) -> list[float]:
@@ -80,6 +84,11 @@ def length(millimetres: float) -> str:
     if abs(millimetres) < 10:
         return f"{millimetres:.3g} mm"
     return f"{millimetres / 10:.4g} cm" if abs(millimetres) < 1000 else f"{millimetres / 1000:.4g} m"
+
+
+def many(count: int, one: str, more: str) -> str:
+    """A number with its noun: ``1 run``, ``2,124 spectra``, ``no gap``."""
+    return f"{count:,} {one if count == 1 else more}" if count else f"no {one}"
 
 
 def picture(marks: Iterable[Markup], height: float, name: str, title: str, about: str) -> Markup:

@@ -12,9 +12,11 @@ from corebank.page import drawing
 COLOURS = 4
 """Colours in the style sheet; further samples begin again."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _FOOT = 62.0, 14.0, 104.0, 340.0, 382.0
-_APART = 13.0
-"""Height of an upright label's letters with a little room."""
+_LEFT, _RIGHT, _HEIGHT, _FOOT = 62.0, 14.0, 236.0, 42.0
+_APART, _LETTER, _LEADER = 13.0, 6.8, 14.0
+"""Height and width of a letter with a little room, and the way from a label down to the plot."""
+_LONGEST = 14
+"""Letters of a line's name; the longest is "Mo Ka Compton"."""
 
 
 def drawn(profile: Profile, name: str) -> Markup:
@@ -25,7 +27,9 @@ def drawn(profile: Profile, name: str) -> Markup:
     last = max(energy for points in samples for energy, count in points if count > 0)
     most = max(count for points in samples for _, count in points)
     across = drawing.axis(0.0, last, _LEFT, drawing.WIDTH - _RIGHT)
-    up = drawing.axis(math.log10(0.7), math.log10(most) + 0.1, _BOTTOM, _TOP)
+    longest = max((len(name) for name, _, _ in profile.lines), default=0)
+    top = (_LETTER * min(longest, _LONGEST) + _LEADER + 6) if longest else 10.0
+    up = drawing.axis(math.log10(0.7), math.log10(most) + 0.1, top + _HEIGHT, top)
     marks = _frame(across, up)
     for number, points in enumerate(samples):
         marks.append(
@@ -36,10 +40,10 @@ def drawn(profile: Profile, name: str) -> Markup:
                 number % COLOURS + 1,
             )
         )
-    marks += _lines(profile, across)
+    marks += _lines(profile, across, up)
     return drawing.picture(
         marks,
-        _FOOT,
+        up.start + _FOOT,
         name,
         f"Sample spectra of {profile.run}",
         f"Counts per channel from 0 to {last:.4g} keV, at most {most:.4g}; "
@@ -59,15 +63,15 @@ def _points(sample: Sample) -> list[tuple[float, float]]:
 
 def _frame(across: drawing.Axis, up: drawing.Axis) -> list[Markup]:
     marks = [
-        drawing.words((_LEFT + drawing.WIDTH) / 2, _FOOT - 8, "energy [keV]", "tick middle"),
-        drawing.words(14, (_TOP + _BOTTOM) / 2, "counts", "tick middle", upright=True),
-        drawing.line(_LEFT, _BOTTOM, drawing.WIDTH - _RIGHT, _BOTTOM, "axis"),
+        drawing.words((_LEFT + drawing.WIDTH) / 2, up.start + _FOOT - 8, "energy [keV]", "tick middle"),
+        drawing.words(14, (up.start + up.end) / 2, "counts", "tick middle", upright=True),
+        drawing.line(_LEFT, up.start, drawing.WIDTH - _RIGHT, up.start, "axis"),
     ]
     for energy in drawing.ticks(across.low, across.high, 12):
         x = across.at(energy)
         marks += [
-            drawing.line(x, _BOTTOM, x, _BOTTOM + 5, "axis"),
-            drawing.words(x, _BOTTOM + 18, f"{energy:g}", "tick middle"),
+            drawing.line(x, up.start, x, up.start + 5, "axis"),
+            drawing.words(x, up.start + 18, f"{energy:g}", "tick middle"),
         ]
     for power in range(math.floor(up.high) + 1):
         y = up.at(power)
@@ -78,7 +82,7 @@ def _frame(across: drawing.Axis, up: drawing.Axis) -> list[Markup]:
     return marks
 
 
-def _lines(profile: Profile, across: drawing.Axis) -> list[Markup]:
+def _lines(profile: Profile, across: drawing.Axis, up: drawing.Axis) -> list[Markup]:
     """The identified lines, their names side by side above the plot with leaders down to the energies."""
     known = sorted(
         (line for line in profile.lines if math.isfinite(line[1]) and across.low <= line[1] <= across.high),
@@ -90,12 +94,12 @@ def _lines(profile: Profile, across: drawing.Axis) -> list[Markup]:
         known, places, drawing.spread(places, _APART, _LEFT, drawing.WIDTH - _RIGHT), strict=True
     ):
         marks += [
-            drawing.line(x, _TOP, x, _BOTTOM, "emission"),
-            drawing.line(beside, _TOP - 14, x, _TOP, "emission"),
+            drawing.line(x, up.end, x, up.start, "emission"),
+            drawing.line(beside, up.end - _LEADER, x, up.end, "emission"),
             drawing.words(
                 beside + 4,
-                _TOP - 18,
-                drawing.shortened(name, 14),
+                up.end - _LEADER - 4,
+                drawing.shortened(name, _LONGEST),
                 "name",
                 upright=True,
                 about=f"{name}, {energy:.3f} keV, peak {residual:+.0f} eV from there",

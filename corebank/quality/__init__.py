@@ -1,7 +1,7 @@
 """Quality flags: the statistic and the threshold that each bit of `corebank.schema.Flag` rests on.
 
 Flags mark; nothing is deleted. Statistics are worked out block by block, so a run may be larger than memory; what is
-compared across a run is a signature of 64 numbers a spectrum.
+compared across a run is a signature of at most 48 numbers a spectrum.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from corebank.quality.statistics import collected
-from corebank.quality.thresholds import THRESHOLDS, Threshold
+from corebank.quality import statistics as st
+from corebank.quality.thresholds import COUNTER, ENOUGH, FITS_BETTER, THRESHOLDS, Threshold
 from corebank.schema import Flag
 
 __all__ = ["THRESHOLDS", "Threshold", "assess", "flags", "names"]
@@ -24,30 +24,40 @@ def assess(run: xr.Dataset) -> tuple[np.ndarray, pd.DataFrame]:
     ----------
     run
         ``counts`` (spectrum, channel), numpy or dask in chunks of spectra, in order of position; ``live_time``,
-        ``real_time`` and ``flags``.
+        ``real_time``, ``energy_gain``, ``energy_offset`` and ``flags``; attribute ``anode``.
 
     Returns
     -------
     flags
         (spectrum,) uint32: those it came with, and those its counts show.
     statistics
-        One row per spectrum. ``total`` [count], ``dead_time`` (share of the clock time; NaN where the clock is not
-        known), ``copy_of`` (row of the first spectrum with the same counts, or -1).
+        One row per spectrum, one column per statistic that `THRESHOLDS` names, and ``total`` [count], ``dead_time``
+        (share of the clock time; NaN where the clock is not known), ``copy_of`` and ``twin_of`` (rows, or -1).
     """
-    found = collected(run["counts"].data)
+    counts = run["counts"].data
+    alone, total = st.alone(counts)
     with np.errstate(divide="ignore", invalid="ignore"):
         dead = 1 - run["live_time"].values / run["real_time"].values  # no flag where the clock time is unknown or 0
-    copy_of = _copies(found.digest)
-    statistics = pd.DataFrame({"total": found.total, "dead_time": dead, "copy_of": copy_of})
+    gain, offset = (float(np.median(run[name].values)) for name in ("energy_gain", "energy_offset"))
+    table = pd.DataFrame(
+        {"total": alone.total, "dead_time": dead, "at_peak": alone.at_peak, "copy_of": _copies(alone.digest)}
+    )
     bits = run["flags"].values.astype(np.uint32)
-    for flag, hit in (
-        (Flag.EMPTY, found.total == 0),
-        (Flag.LOW_COUNTS, found.total < THRESHOLDS[Flag.LOW_COUNTS].value),
-        (Flag.HIGH_DEAD_TIME, dead > THRESHOLDS[Flag.HIGH_DEAD_TIME].value),
-        (Flag.DUPLICATE, (copy_of >= 0) & (found.total > 0)),
-    ):
+    limit = {flag: one.value for flag, one in THRESHOLDS.items()}
+    hits: dict[Flag, np.ndarray] = {
+        Flag.EMPTY: alone.total == 0,
+        Flag.LOW_COUNTS: alone.total < limit[Flag.LOW_COUNTS],
+        Flag.HIGH_DEAD_TIME: dead > limit[Flag.HIGH_DEAD_TIME],
+        Flag.SATURATED: (alone.at_peak > limit[Flag.SATURATED]) & (alone.peak >= COUNTER),
+        Flag.DUPLICATE: (table["copy_of"].to_numpy() >= 0) & (alone.total > 0),
+    }
+    if total.any() and np.isfinite([gain, offset]).all():
+        beside = st.beside(counts, st.reference(total, gain, offset))
+        table = table.assign(**_compared(run, alone, beside, np.asarray(hits[Flag.DUPLICATE])))
+        hits |= _hits(table, beside, limit)
+    for flag, hit in hits.items():
         bits |= np.where(hit, int(flag), 0).astype(np.uint32)
-    return bits, statistics
+    return bits, table
 
 
 def flags(run: xr.Dataset) -> np.ndarray:
@@ -60,8 +70,98 @@ def names(bits: int) -> list[str]:
     return [str(flag.name).lower().replace("_", " ") for flag in Flag if bits & flag]
 
 
+def _compared(run: xr.Dataset, alone: st.Alone, beside: st.Beside, exact: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics of each spectrum against the others of its run."""
+    faint = alone.total < ENOUGH
+    rate = beside.argon / run["live_time"].values
+    spread = 1.4826 * np.median(np.abs(rate - np.median(rate)))
+    distance, twin = _twins(beside.bands, alone.total, faint | exact)
+    return {
+        "argon": np.where(faint, 0.0, (rate - np.median(rate)) / max(spread, 1e-9)),
+        "stretch": np.where(faint, 0.0, beside.stretch - 1),
+        "shift_eV": np.where(faint, 0.0, 1000 * beside.shift),
+        "twin_of": twin,
+        "twin_distance": distance,
+        "unlike": np.where(faint, 0.0, _unlike(beside.bands)),
+        "other_tube": np.where(faint, 0.0, _other_tube(beside, alone.total, run)),
+    }
+
+
+def _hits(table: pd.DataFrame, beside: st.Beside, limit: dict[Flag, float]) -> dict[Flag, np.ndarray]:
+    argon, unlike = table["argon"].to_numpy(), table["unlike"].to_numpy()
+    # Other matter has other lines: where it lies, nothing can be said of the axis.
+    comparable = (unlike <= limit[Flag.OUTLIER]) & (table["other_tube"].to_numpy() <= limit[Flag.WRONG_ANODE])
+    by_gain = beside.stretched > beside.shifted
+    better = comparable & (np.maximum(beside.stretched, beside.shifted) > FITS_BETTER)
+    return {
+        # As sure in itself as against the run: a few counts more than none are no gap.
+        Flag.AIR_GAP: (argon > limit[Flag.AIR_GAP]) & (beside.argon > 5 * beside.argon_noise),
+        Flag.GAIN_JUMP: better & by_gain & (np.abs(table["stretch"].to_numpy()) >= limit[Flag.GAIN_JUMP]),
+        Flag.LINE_SHIFT: better & ~by_gain & (np.abs(table["shift_eV"].to_numpy()) >= limit[Flag.LINE_SHIFT]),
+        Flag.NEAR_DUPLICATE: table["twin_distance"].to_numpy() < limit[Flag.NEAR_DUPLICATE],
+        Flag.OUTLIER: unlike > limit[Flag.OUTLIER],
+        Flag.WRONG_ANODE: table["other_tube"].to_numpy() > limit[Flag.WRONG_ANODE],
+    }
+
+
 def _copies(digests: np.ndarray) -> np.ndarray:
     """Row of the first spectrum with the same digest, (spectrum,) int64; -1 for that first one itself."""
     _, first, member = np.unique(digests, return_index=True, return_inverse=True)
     copy_of = first[member.reshape(-1)]
     return np.asarray(np.where(copy_of == np.arange(digests.size), -1, copy_of))
+
+
+def _twins(bands: np.ndarray, total: np.ndarray, left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to the most alike earlier spectrum, and its row; infinite and -1 where none comes near.
+
+    Bands are put on the scale of their noise (2 sqrt(n + 3/8), Anscombe 1948). Only spectra of nearly equal totals can
+    be near, so in order of their totals each is compared with the few that follow.
+    """
+    scaled = 2 * np.sqrt(bands + 0.375)
+    distance, twin = np.full(total.size, np.inf), np.full(total.size, -1)
+    rows = np.flatnonzero(~left_out)
+    rows = rows[np.argsort(total[rows], kind="stable")]
+    size = 2 * np.sqrt(total[rows] + 0.375)
+    for step in range(1, rows.size):
+        near = np.flatnonzero(size[step:] - size[:-step] < 2.0)
+        if not near.size:
+            break
+        one, other = rows[near], rows[near + step]
+        apart = ((scaled[one] - scaled[other]) ** 2).sum(axis=1)
+        first, later = np.minimum(one, other), np.maximum(one, other)
+        for place in np.flatnonzero(apart < distance[later]):
+            if apart[place] < distance[later[place]]:
+                distance[later[place]], twin[later[place]] = apart[place], first[place]
+    return distance, twin
+
+
+def _unlike(bands: np.ndarray) -> np.ndarray:
+    """How unlike both its sides a spectrum is: each side is the mean of two neighbours; the ends have one side."""
+    share = np.log((bands + 1) / (bands.sum(axis=1, keepdims=True) + bands.shape[1]))
+    size = share.shape[0]
+    if size < 5:
+        return np.zeros(size)
+    row = np.arange(size)
+
+    def against(side: int) -> np.ndarray:
+        mean = (share[np.clip(row + side, 0, size - 1)] + share[np.clip(row + 2 * side, 0, size - 1)]) / 2
+        return np.asarray(np.sqrt(((share - mean) ** 2).mean(axis=1)))
+
+    above, below = against(-1), against(1)
+    above[:2], below[-2:] = below[:2], above[-2:]
+    return np.asarray(np.minimum(above, below))
+
+
+def _other_tube(beside: st.Beside, total: np.ndarray, run: xr.Dataset) -> np.ndarray:
+    """Share of the counts in the K line of the strongest other anode, where the declared anode's is not seen."""
+    anodes = list(st.TUBE_LINES)
+    declared = str(run.attrs["anode"])
+    if not declared:
+        return np.zeros(total.size)
+    sure = beside.tube / beside.tube_noise
+    share = np.where(sure > 20, beside.tube / np.maximum(total, 1)[:, None], 0.0)
+    if declared in anodes:
+        own = anodes.index(declared)
+        share[:, own] = 0.0
+        share[sure[:, own] > 5] = 0.0
+    return np.asarray(share.max(axis=1))

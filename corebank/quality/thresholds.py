@@ -1,7 +1,8 @@
 """Every threshold of the quality flags: the statistic it is laid on, its value, and where the value comes from.
 
 "Real spectra" are the 3,418 raw Itrax spectra of CD166/19 (2020), Ardley Lake and Lago Pato (2008) on which the values
-were set; "virtual" are those of `corebank.virtual`, which have no defect and must stay without a flag.
+were set; "virtual" are those of `corebank.virtual`, which have no defect and must stay without a flag, and those in
+which one was planted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,51 @@ THRESHOLDS: dict[Flag, Threshold] = {
         "total", 1_000, "real spectra hold 10,771 to 815,917 counts; below 1,000 no line but the strongest is sure"
     ),
     Flag.HIGH_DEAD_TIME: Threshold(
-        "dead_time", 0.5, "up to here the scanners' own correction is trusted; real spectra have up to 0.2"
+        "dead_time", 0.8, "public Avaatech archives have 10 s of live time in 14 to 46 s, up to 0.78; real spectra 0.2"
+    ),
+    Flag.SATURATED: Threshold(
+        "at_peak", 2, "channels as full as the fullest, above 4,095 counts; real and virtual spectra have 1 or 2"
+    ),
+    Flag.AIR_GAP: Threshold(
+        "argon",
+        4.5,
+        "counts/s of argon above the run's median, in robust standard deviations; real spectra reach 3.4, "
+        "virtual ones with 10 mm more air 5.6 to 60",
+    ),
+    Flag.GAIN_JUMP: Threshold(
+        "stretch", 0.006, "share by which the gain differs, where that fits 16 % better; real spectra reach 0.004"
+    ),
+    Flag.LINE_SHIFT: Threshold(
+        "shift_eV", 40, "distance from the run's lines, where that fits 16 % better; a fifth of a detector's resolution"
+    ),
+    Flag.DUPLICATE: Threshold("copy_of", -1, "row of the first spectrum with the same counts in every channel"),
+    Flag.NEAR_DUPLICATE: Threshold(
+        "twin_distance",
+        10,
+        "least sum over 48 bands of squared differences of 2 sqrt(counts): about 96 by counting noise alone, "
+        "46 or more between real or virtual spectra, below 1 for a copy of which one count in a thousand was taken",
+    ),
+    Flag.OUTLIER: Threshold(
+        "unlike",
+        0.6,
+        "root mean square of the logarithms of band shares against the nearer of the two sides; 0.03 at the median of "
+        "real spectra, 0.35 at most in virtual ones, 1.6 to 3.6 for a nodule or a wire",
+    ),
+    Flag.WRONG_ANODE: Threshold(
+        "other_tube",
+        0.02,
+        "share of the counts in the K line of another anode, the declared one's not seen; 0.001 at most in real and "
+        "virtual spectra, 0.03 to 0.1 under another tube",
     ),
 }
 """Flag -> what it rests on; the flag is set where the statistic lies beyond the value."""
+
+ENOUGH = 5_000
+"""Counts below which lines are not compared: their noise moves and mimics them."""
+
+FITS_BETTER = 0.16
+"""Share by which a run's lines must fit better at another gain or shift: 0.15 at most in real spectra that are neither
+outliers nor faint, 0.24 to 60 where the gain or the zero was moved."""
+
+COUNTER = 4_095
+"""Lowest end of a counter [count]: 12 bits; equal counts in the fullest channels below it are chance."""

@@ -7,6 +7,7 @@ told by the bytes, never by the ending (``.spe`` alone is several vendors' forma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,13 @@ def survey(folder: Path) -> Survey:
             others.append((entry, head))
     out.scans = list(found.values())
     homes = {scan.folder: scan for scan in out.scans if scan.kind != "table"}
+    spellings = {_spelling(entry.name): scan.kind for scan in out.scans for entry in scan.spectra}
     for entry, head in others:
+        if kind := spellings.get(_spelling(entry.name)):  # L000012.spe among L000011.spe and L000013.spe
+            what = "is empty" if not head else f"is named like the {kind} spectra beside it and is none"
+            out.notes.append(Note("unreadable", entry.name, what, (entry.name,)))
+            out.set_aside[entry.name] = "damaged"
+            continue
         reason = _companion(entry, head, homes, out)
         if reason:
             out.set_aside[entry.name] = reason
@@ -193,6 +200,12 @@ def _companion(entry: Entry, head: bytes, homes: dict[str, Scan], out: Survey) -
         scan.companions.append(entry)
         return ""
     return "neither a spectrum nor a table that corebank knows"
+
+
+def _spelling(name: str) -> str:
+    """A file's name with its numbers left open: ``S1/XRF data/L#.spe``."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{re.sub(r'[0-9]+', '#', last)}"
 
 
 def _is_radiograph(entry: Entry) -> bool:

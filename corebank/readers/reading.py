@@ -94,7 +94,7 @@ def _calibrated(
         name = str(PurePosixPath(folder, chosen.name))
         source = np.where(known, name, f"median of {name}").astype(object)
         valid = rows["valid"].to_numpy(object) != False  # noqa: E712 - NaN: a row the table lacks is not invalid
-        _tell(chosen, ours, stems, known, folder, out)
+        _tell(chosen, ours, table["source"].tolist(), known, folder, out)
     elif file := next((file for file in beside if itrax_tables.settings(file)), None):
         pair = itrax_tables.settings(file) or (np.nan, np.nan)
         gain, offset = np.full(len(stems), pair[0]), np.full(len(stems), pair[1])
@@ -108,8 +108,9 @@ def _calibrated(
 
 
 def _tell(
-    chosen: Evaluation, ours: Sequence[Evaluation], stems: Sequence[str], known: np.ndarray, folder: str, out: Reading
+    chosen: Evaluation, ours: Sequence[Evaluation], sources: Sequence[str], known: np.ndarray, folder: str, out: Reading
 ) -> None:
+    stems = [stem(name) for name in sources]
     names = tuple(str(PurePosixPath(folder, one.name)) for one in ours)
     if len(ours) > 1:
         out.notes.append(
@@ -121,7 +122,7 @@ def _tell(
             where = str(PurePosixPath(folder, one.name))
             out.notes.append(Note("aborted-evaluation", where, f"has values for {count} of {len(stems)} spectra"))
     if not known.all():
-        lacking = tuple(f"{name}" for name, has in zip(stems, known, strict=True) if not has)
+        lacking = tuple(name for name, has in zip(sources, known, strict=True) if not has)
         out.notes.append(
             Note(
                 "calibration-filled",

@@ -6,6 +6,8 @@ spectrum. One damaged file does not hide the others: every one is told of.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -79,6 +81,7 @@ def gathered(kind: str, entries: Sequence[Entry], notes: list[Note], set_aside: 
 
     Damaged files, changed counts and copies go into `notes`, files that are no scan point into `set_aside`.
     """
+    entries = _usual_names_first(entries)
     blocks = [(kind, entries[start : start + BLOCK]) for start in range(0, len(entries), BLOCK)]
     series: dict[Setting, Series] = {}
     met: dict[tuple[str, str], str] = {}
@@ -189,6 +192,13 @@ def _parsed(kind: str, entries: Sequence[Entry]) -> Iterator[Spectrum | ReadErro
             yield from FORMATS[kind].parse(file)
         except ReadError as error:
             yield error
+
+
+def _usual_names_first(entries: Sequence[Entry]) -> list[Entry]:
+    """Names like most others (``L#.spe``) before odd ones (``Copy of L#.spe``): the usual one of two copies is kept."""
+    patterns = [re.sub(r"\d+", "#", entry.name) for entry in entries]
+    count = Counter(patterns)
+    return [entry for _, entry in sorted(zip(patterns, entries, strict=True), key=lambda pair: -count[pair[0]])]
 
 
 def _append(series: Series, one: Spectrum) -> None:

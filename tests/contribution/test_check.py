@@ -189,7 +189,7 @@ def test_an_avaatech_folder_goes_in_with_the_calibration_of_its_words(tmp_path: 
         path.unlink()
     for row, counts in enumerate(spectra(3)):
         (folder / "S1" / f"a{row}.spe").write_bytes(
-            avaatech_spe(counts, depth=f"{10 * row}", volt="5", omit=["TotalCPS"])
+            avaatech_spe(counts, depth=f"{10 * row}", volt="5", omit=["TotalCPS", "Core_ID"])
         )
     toml(
         folder,

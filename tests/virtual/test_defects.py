@@ -22,10 +22,10 @@ from corebank.virtual.defects.folder import Folder
 from corebank.virtual.defects.point import Point
 from corebank.virtual.defects.spectra import COUNTER
 
-FEW = {"cores": 1, "sections_per_core": 2, "spectra_per_section": 16, "labels_per_core": 5}
+FEW = {"cores": 1, "sections_per_core": 2, "spectra_per_section": 14, "labels_per_core": 5}
 FOLDERS = {
     "zipped": (replace(EXPEDITIONS["seed"], **FEW), True),
-    "plain": (replace(EXPEDITIONS["seed"], **FEW, seed=6), False),
+    "plain": (replace(EXPEDITIONS["vl1"], **FEW, seed=6), False),
     "2008": (replace(EXPEDITIONS["vl1"], **FEW), True),
     "avaatech": (replace(EXPEDITIONS["vs1"], **FEW), True),
 }
@@ -87,9 +87,9 @@ def planted(name: str, folder: Path, expedition: Expedition, seed: int) -> Plant
     return DEFECTS[name].plant(folder, np.random.default_rng(seed), expedition)
 
 
-def fitting(name: str, fresh: Fresh) -> list[str]:
+def fitting(name: str, written: Path) -> list[str]:
     """The folders that a defect can be planted into."""
-    return [kind for kind in FOLDERS if DEFECTS[name].fits(Folder(*fresh(kind)))]
+    return [kind for kind, (made, _) in FOLDERS.items() if DEFECTS[name].fits(Folder(written / kind, made))]
 
 
 def is_spectrum(content: bytes) -> bool:
@@ -103,8 +103,8 @@ def line(counts: np.ndarray, energy: float, expedition: Expedition, width: float
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_changes_what_it_says_and_nothing_else(name: str, fresh: Fresh) -> None:
-    kinds = fitting(name, fresh)
+def test_a_defect_changes_what_it_says_and_nothing_else(name: str, written: Path, fresh: Fresh) -> None:
+    kinds = fitting(name, written)
     assert kinds, "each defect fits some folder"
     kind = kinds[len(name) % len(kinds)]
     folder, expedition = fresh(kind)
@@ -134,8 +134,9 @@ def test_a_defect_changes_what_it_says_and_nothing_else(name: str, fresh: Fresh)
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_the_same_seed_plants_the_same_bytes_and_another_seed_elsewhere(name: str, fresh: Fresh) -> None:
-    kind = "2008" if "itrax" in DEFECTS[name].scanners else "avaatech"  # the smaller detector: quicker
+def test_the_same_seed_plants_the_same_bytes_and_another_seed_elsewhere(name: str, written: Path, fresh: Fresh) -> None:
+    kinds = fitting(name, written)
+    kind = "plain" if "plain" in kinds else kinds[-1]  # fewer channels and no archive: quicker
     results = []
     for seed in (0, 0, 1, 2, 3, 4, 5, 6, 7):
         folder, expedition = fresh(kind)
@@ -174,7 +175,8 @@ def test_a_head_that_stands_too_high_sees_more_argon_and_less_silicon(kind: str,
     for point in Folder(folder, expedition).points(truth.items):
         old = Point(point.name, before[point.name])
         assert line(point.counts, 2.957, expedition, 0.08) > 1.1 * line(old.counts, 2.957, expedition, 0.08)
-        assert line(point.counts, 1.74, expedition, 0.08) < line(old.counts, 1.74, expedition, 0.08)
+        if kind != "avaatech":  # there a new exposure is one under another film of water
+            assert line(point.counts, 1.74, expedition, 0.08) < line(old.counts, 1.74, expedition, 0.08)
 
 
 @pytest.mark.parametrize("name", ["hidden-tube", "hidden-spectra"])
@@ -260,7 +262,7 @@ def test_a_file_of_an_avaatech_says_the_same_in_its_name_and_its_header(fresh: F
 
 
 def test_all_defects_at_once_leave_each_other_alone_and_the_truth_lies_beside(tmp_path: Path) -> None:
-    expedition = replace(EXPEDITIONS["vl1"], cores=2, sections_per_core=4, spectra_per_section=24, labels_per_core=20)
+    expedition = replace(EXPEDITIONS["vl1"], cores=1, spectra_per_section=20, labels_per_core=10)
     rng = np.random.default_rng(8)
     found = defects.write(tmp_path / "lab", expedition, defects=["all"], rng=rng)
     items = [item for one in found for item in one.items if item.endswith(".spe")]
@@ -268,8 +270,8 @@ def test_all_defects_at_once_leave_each_other_alone_and_the_truth_lies_beside(tm
     truth = json.loads((tmp_path / "lab" / defects.TRUTH).read_text(encoding="utf-8"))
     assert [one["defect"] for one in truth["planted"]] == [one.defect for one in found]
     assert {one.defect for one in found} | truth["left_out"].keys() == DEFECTS.keys()
-    fits = [name for name, one in DEFECTS.items() if "itrax" in one.scanners and one.extent == "spectra"]
-    assert {one.defect for one in found} >= set(fits)
+    fits = {name for name, one in DEFECTS.items() if "itrax" in one.scanners and one.extent != "folder"}
+    assert fits - {one.defect for one in found} == {"rates-in-thousands"}, "which is no defect of a scanner of 2008"
 
 
 def test_defects_are_planted_by_name(fresh: Fresh) -> None:

@@ -51,8 +51,10 @@ def rescanned(
         row = [matter.get(element, 0.0) for element in ELEMENTS]
         shares = xr.DataArray([row] * len(points), dims=("spectrum", "element"), coords={"element": list(ELEMENTS)})
     seen = instrument or own
-    if gap:
-        seen = replace(seen, air_seen=seen.air_seen + gap / 10)
+    if gap:  # it fills with air, which the scanner's helium does not reach
+        longer = gap / 10
+        helium = seen.helium * seen.air_out / (seen.air_out + longer)
+        seen = replace(seen, air_seen=seen.air_seen + longer, helium=helium)
     return simulate(shares, seen, water_film=seen.water_film, gap=gap, brightness=np.clip(brightness, 0.3, 3.0))
 
 

@@ -119,6 +119,11 @@ class Folder:
         self._taken.update(chosen)
         return chosen
 
+    @property
+    def untouched(self) -> bool:
+        """True while no defect has taken anything."""
+        return not self._taken
+
     def above(self, part: Part) -> Part:
         """The section above `part` in its core."""
         return self.parts[self.parts.index(part) - 1]

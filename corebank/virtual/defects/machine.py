@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from corebank.errors import RecipeError
+from corebank.virtual import itrax
 from corebank.virtual.defects.exposure import rescanned, thinned
 from corebank.virtual.defects.folder import TOML, Folder, Part
 from corebank.virtual.defects.planted import Truth, defect
@@ -102,7 +104,18 @@ def two_voltages(folder: Folder, rng: np.random.Generator) -> Truth:
     return Truth(part.folder, f"{len(points)} positions at 30 kV too", (), (part.run,))
 
 
-@defect("rates", "Count rates in thousands that the header calls cps", "section", scanners=("itrax",))
+def _rates_are_right(folder: Folder) -> bool:
+    """True for an Itrax whose files label their rates as they are; those of 2008 never do."""
+    return itrax.GENERATIONS[folder.instrument.channels].rate_scale == 1
+
+
+@defect(
+    "rates",
+    "Count rates in thousands that the header calls cps",
+    "section",
+    scanners=("itrax",),
+    needs=_rates_are_right,
+)
 def rates_in_thousands(folder: Folder, rng: np.random.Generator) -> Truth:
     part = folder.pick(rng, whole=True)
     points = folder.points(folder.spectra(part))
@@ -144,8 +157,12 @@ def no_calibration(folder: Folder, rng: np.random.Generator) -> Truth:
     companions=_NO_SIGNAL,
 )
 def no_calibration_no_lines(folder: Folder, rng: np.random.Generator) -> Truth:
-    # The words of an Avaatech calibrate every section, so every section must be without lines.
-    parts = [folder.pick(rng, whole=True) for _ in (folder.parts if folder.kind == "avaatech" else [0])]
+    if folder.kind == "itrax":
+        parts = [folder.pick(rng, whole=True)]
+    elif folder.untouched:  # the words of an Avaatech calibrate every section: all must be without lines
+        parts = [folder.pick(rng, whole=True) for _ in folder.parts]
+    else:
+        raise RecipeError(folder.root, "has other defects in its sections already", "Plant this one alone")
     for part in parts:
         _noise(folder, part, rng)
     _uncalibrated(folder, parts[0])
