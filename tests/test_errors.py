@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from corebank import errors, quality
 from corebank.errors import CorebankError
+from corebank.quality import THRESHOLDS
 from corebank.schema import Flag, run_problems, validate_run
 from corebank.testing import runs
 
@@ -76,19 +77,22 @@ def test_flags_mark_what_the_counts_show_and_keep_what_the_scanner_said(run: xr.
     bits = quality.flags(run)
     assert bits.dtype == "uint32"
     assert (((bits & int(Flag.EMPTY)) > 0) == (total == 0)).all()
-    assert (((bits & int(Flag.LOW_COUNTS)) > 0) == (total < quality.LOW_COUNTS)).all()
+    assert (((bits & int(Flag.LOW_COUNTS)) > 0) == (total < THRESHOLDS[Flag.LOW_COUNTS].value)).all()
     assert ((bits & int(Flag.NOT_IN_POSITION)) > 0).all()
 
 
-@pytest.mark.parametrize(("real", "bits"), [(19.9, 0), (20.1, int(Flag.HIGH_DEAD_TIME)), (float("nan"), 0), (0.0, 0)])
+@pytest.mark.parametrize(("real", "bits"), [(49.9, 0), (50.1, int(Flag.HIGH_DEAD_TIME)), (float("nan"), 0), (0.0, 0)])
 def test_dead_time_is_flagged_and_an_unknown_clock_is_not(real: float, bits: int) -> None:
     run = xr.Dataset(
         {
             "counts": (("spectrum", "channel"), [[5000]]),
             "live_time": ("spectrum", [10.0]),
             "real_time": ("spectrum", [real]),
+            "energy_gain": ("spectrum", [0.02]),
+            "energy_offset": ("spectrum", [0.0]),
             "flags": ("spectrum", [0]),
-        }
+        },
+        attrs={"anode": "Mo"},
     )
     assert quality.flags(run).tolist() == [bits]
 

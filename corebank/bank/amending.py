@@ -110,7 +110,7 @@ def write(session: Any, bank: Bank, contribution: Contribution, changes: Changes
         if _RATES & set(columns):
             counts = bank.run(expedition, name, "counts")["counts"]
             on_grid = calibrate.intensity(run.assign(counts=counts), bank.grid, name)
-            run, names = on_grid.chunk(spectrum=counts.chunks[0]), [*names, "intensity"]
+            run, names = on_grid, [*names, "intensity"]
         layout.replace_columns(store, f"{expedition}/{name}", run, names)
     identifier = adding.identifier(contribution)
     layout.describe(

@@ -49,11 +49,9 @@ def write_run(store: Any, group: str, run: xr.Dataset) -> None:
     for name, array in run.variables.items():
         rows = max(run.sizes["spectrum"], 1)
         if array.ndim == 2:
-            chunk = min(CHUNK, rows)
-            shard = chunk * -(-min(SHARD, rows) // chunk)
             encoding[str(name)] = {
-                "chunks": (chunk, array.shape[1]),
-                "shards": (shard, array.shape[1]),
+                "chunks": (min(CHUNK, rows), array.shape[1]),
+                "shards": (_shard(rows), array.shape[1]),
                 "compressors": [_blosc()],
             }
         elif array.dims == ("spectrum",):
@@ -97,10 +95,13 @@ def read_evaluations(store: Any, group: str) -> dict[str, pd.DataFrame]:
 
 def replace_columns(store: Any, group: str, run: xr.Dataset, names: Sequence[str]) -> None:
     """Overwrite variables of a run by those of `run`, which has the same spectra in the same order."""
+    new = run[list(names)].drop_vars("energy", errors="ignore")
+    # A shard is written whole, so no two tasks may share one.
+    new = new.assign(
+        {name: new[name].chunk(spectrum=_shard(new.sizes["spectrum"])) for name in new if new[name].chunks}
+    )
     with dask.config.set(scheduler="threads"):  # an Icechunk session does not leave its process
-        run[list(names)].drop_vars("energy", errors="ignore").to_zarr(
-            store, group=group, mode="r+", consolidated=False, zarr_format=3
-        )
+        new.to_zarr(store, group=group, mode="r+", consolidated=False, zarr_format=3)
 
 
 def replace_measurements(store: Any, group: str, table: pd.DataFrame) -> None:
@@ -147,6 +148,12 @@ def read_measurements(store: Any, group: str) -> pd.DataFrame:
     return pd.DataFrame(
         {name: rows[name].to_numpy() if name in NUMBERS else rows[name].to_numpy().astype(object) for name in COLUMNS}
     )
+
+
+def _shard(rows: int) -> int:
+    """Spectra per shard of a run of so many: whole chunks, no more than there are."""
+    chunk = max(min(CHUNK, rows), 1)
+    return chunk * -(-min(SHARD, max(rows, 1)) // chunk)
 
 
 def _blosc() -> BloscCodec:

@@ -235,15 +235,14 @@ def _section(entry: Table, core: str) -> Section:
     for key, value in (("length", length), ("step", step)):
         if value is not None and value <= 0:
             entry.say(key, f"is {value:g} mm, should be more than nothing")
-    more = {
-        "files": entry.text("files"),
-        "evaluation": entry.text("evaluation"),
-        "supersedes": entry.texts("supersedes"),
-        "names": entry.choice("names", ("contribution.toml",)),
-    }
+    files, evaluation, supersedes = entry.text("files"), entry.text("evaluation"), entry.texts("supersedes")
+    names = entry.choice("names", ("contribution.toml",))
     entry.done()
     return Section(
-        **more,
+        files=files,
+        evaluation=evaluation,
+        supersedes=supersedes,
+        names=names,
         length=length,
         step=step,
         core=core,

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from corebank.quality import statistics as st
-from corebank.quality.thresholds import COUNTER, ENOUGH, FITS_BETTER, THRESHOLDS, Threshold
+from corebank.quality.thresholds import COUNTER, ENOUGH, FITS_BETTER, FITS_FAR_BETTER, THRESHOLDS, Threshold
 from corebank.schema import Flag
 
 __all__ = ["THRESHOLDS", "Threshold", "assess", "flags", "names"]
@@ -47,7 +47,7 @@ def assess(run: xr.Dataset) -> tuple[np.ndarray, pd.DataFrame]:
     hits: dict[Flag, np.ndarray] = {
         Flag.EMPTY: alone.total == 0,
         Flag.LOW_COUNTS: alone.total < limit[Flag.LOW_COUNTS],
-        Flag.HIGH_DEAD_TIME: dead > limit[Flag.HIGH_DEAD_TIME],
+        Flag.HIGH_DEAD_TIME: (dead > limit[Flag.HIGH_DEAD_TIME]) | _half_as_live(dead),
         Flag.SATURATED: (alone.at_peak > limit[Flag.SATURATED]) & (alone.peak >= COUNTER),
         Flag.DUPLICATE: (table["copy_of"].to_numpy() >= 0) & (alone.total > 0),
     }
@@ -73,11 +73,12 @@ def names(bits: int) -> list[str]:
 def _compared(run: xr.Dataset, alone: st.Alone, beside: st.Beside, exact: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics of each spectrum against the others of its run."""
     faint = alone.total < ENOUGH
-    rate = beside.argon / run["live_time"].values
-    spread = 1.4826 * np.median(np.abs(rate - np.median(rate)))
+    # In counts per second and as a share of all counts: a brighter beam raises the one, a duller sample the other.
+    rate = _above(beside.argon / run["live_time"].values)
+    share = _above(beside.argon / np.maximum(alone.total, 1))
     distance, twin = _twins(beside.bands, alone.total, faint | exact)
     return {
-        "argon": np.where(faint, 0.0, (rate - np.median(rate)) / max(spread, 1e-9)),
+        "argon": np.where(faint, 0.0, np.minimum(rate, share)),
         "stretch": np.where(faint, 0.0, beside.stretch - 1),
         "shift_eV": np.where(faint, 0.0, 1000 * beside.shift),
         "twin_of": twin,
@@ -89,19 +90,32 @@ def _compared(run: xr.Dataset, alone: st.Alone, beside: st.Beside, exact: np.nda
 
 def _hits(table: pd.DataFrame, beside: st.Beside, limit: dict[Flag, float]) -> dict[Flag, np.ndarray]:
     argon, unlike = table["argon"].to_numpy(), table["unlike"].to_numpy()
-    # Other matter has other lines: where it lies, nothing can be said of the axis.
-    comparable = (unlike <= limit[Flag.OUTLIER]) & (table["other_tube"].to_numpy() <= limit[Flag.WRONG_ANODE])
-    by_gain = beside.stretched > beside.shifted
-    better = comparable & (np.maximum(beside.stretched, beside.shifted) > FITS_BETTER)
+    # Other matter has other lines, which may lie a little better elsewhere; those of a moved axis lie far better.
+    by_gain, fits = beside.stretched > beside.shifted, np.maximum(beside.stretched, beside.shifted)
+    other_tube = table["other_tube"].to_numpy() > limit[Flag.WRONG_ANODE]  # excites argon, and all else, otherwise
+    better = fits > np.where((unlike > limit[Flag.OUTLIER]) | other_tube, FITS_FAR_BETTER, FITS_BETTER)
     return {
         # As sure in itself as against the run: a few counts more than none are no gap.
-        Flag.AIR_GAP: (argon > limit[Flag.AIR_GAP]) & (beside.argon > 5 * beside.argon_noise),
+        Flag.AIR_GAP: ~other_tube & (argon > limit[Flag.AIR_GAP]) & (beside.argon > 5 * beside.argon_noise),
         Flag.GAIN_JUMP: better & by_gain & (np.abs(table["stretch"].to_numpy()) >= limit[Flag.GAIN_JUMP]),
         Flag.LINE_SHIFT: better & ~by_gain & (np.abs(table["shift_eV"].to_numpy()) >= limit[Flag.LINE_SHIFT]),
         Flag.NEAR_DUPLICATE: table["twin_distance"].to_numpy() < limit[Flag.NEAR_DUPLICATE],
         Flag.OUTLIER: unlike > limit[Flag.OUTLIER],
-        Flag.WRONG_ANODE: table["other_tube"].to_numpy() > limit[Flag.WRONG_ANODE],
+        Flag.WRONG_ANODE: other_tube,
     }
+
+
+def _half_as_live(dead: np.ndarray) -> np.ndarray:
+    """Where the live share of the clock time is less than half of what is usual in the run."""
+    live = 1 - dead
+    usual = np.median(live[np.isfinite(live)]) if np.isfinite(live).any() else np.nan
+    return np.asarray(live < 0.5 * usual)
+
+
+def _above(values: np.ndarray) -> np.ndarray:
+    """How far each value lies above the median, in robust standard deviations (1.4826 median absolute deviations)."""
+    middle = np.median(values)
+    return np.asarray((values - middle) / max(1.4826 * np.median(np.abs(values - middle)), 1e-12))
 
 
 def _copies(digests: np.ndarray) -> np.ndarray:

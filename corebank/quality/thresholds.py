@@ -26,16 +26,19 @@ THRESHOLDS: dict[Flag, Threshold] = {
         "total", 1_000, "real spectra hold 10,771 to 815,917 counts; below 1,000 no line but the strongest is sure"
     ),
     Flag.HIGH_DEAD_TIME: Threshold(
-        "dead_time", 0.8, "public Avaatech archives have 10 s of live time in 14 to 46 s, up to 0.78; real spectra 0.2"
+        "dead_time",
+        0.8,
+        "public Avaatech archives have 10 s of live time in 14 to 46 s, up to 0.78; real Itrax spectra 0.2; and "
+        "where less than half of the run's usual share of the clock time is live",
     ),
     Flag.SATURATED: Threshold(
         "at_peak", 2, "channels as full as the fullest, above 4,095 counts; real and virtual spectra have 1 or 2"
     ),
     Flag.AIR_GAP: Threshold(
         "argon",
-        4.5,
+        8,
         "counts/s of argon above the run's median, in robust standard deviations; real spectra reach 3.4, "
-        "virtual ones with 10 mm more air 5.6 to 60",
+        "virtual ones 4.4, with 10 mm more air 16 to 119",
     ),
     Flag.GAIN_JUMP: Threshold(
         "stretch", 0.006, "share by which the gain differs, where that fits 16 % better; real spectra reach 0.004"
@@ -71,6 +74,9 @@ ENOUGH = 5_000
 FITS_BETTER = 0.16
 """Share by which a run's lines must fit better at another gain or shift: 0.15 at most in real spectra that are neither
 outliers nor faint, 0.24 to 60 where the gain or the zero was moved."""
+
+FITS_FAR_BETTER = 0.6
+"""The same for an outlier, whose lines are those of other matter: 0.44 at most for a nodule or a wire."""
 
 COUNTER = 4_095
 """Lowest end of a counter [count]: 12 bits; equal counts in the fullest channels below it are chance."""

@@ -77,8 +77,8 @@ def survey(folder: Path) -> Survey:
     homes = {scan.folder: scan for scan in out.scans if scan.kind != "table"}
     spellings = {_spelling(entry.name): scan.kind for scan in out.scans for entry in scan.spectra}
     for entry, head in others:
-        if kind := spellings.get(_spelling(entry.name)):  # L000012.spe among L000011.spe and L000013.spe
-            what = "is empty" if not head else f"is named like the {kind} spectra beside it and is none"
+        if among := spellings.get(_spelling(entry.name)):  # L000012.spe among L000011.spe and L000013.spe
+            what = "is empty" if not head else f"is named like the {among} spectra beside it and is none"
             out.notes.append(Note("unreadable", entry.name, what, (entry.name,)))
             out.set_aside[entry.name] = "damaged"
             continue

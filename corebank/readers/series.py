@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -27,8 +28,8 @@ from corebank.readers.spool import BLOCK, Spool
 FORMATS: Mapping[str, Any] = {"itrax": itrax, "avaatech": avaatech, "emsa": emsa, "table": tables}
 """Kind -> the module that knows it, in the order in which they are asked."""
 
-_LIKE_THE_REST = 0.2
-"""A spectrum that holds as many counts as all others together, within this share, is their sum, whatever its name."""
+_LIKE_THE_REST = 0.05
+"""A spectrum whose channels hold what all others hold together, within this share, is their sum, whatever its name."""
 
 
 class Note(NamedTuple):
@@ -67,7 +68,8 @@ class Series:
     setting: Setting
     counts: Spool
     columns: dict[str, list[Any]] = field(default_factory=dict)
-    ever: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    total: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Sum of all of them, (channel,) [count]."""
     first: Spectrum | None = None
 
     @property
@@ -114,11 +116,11 @@ def dataset(series: Series, scanner: str, more: Mapping[str, object], set_aside:
     ``file_depth`` and ``replicate`` hold what each file says of its place.
     """
     table, counts = series.table, series.counts.array()
-    row = _sum_among(table)
+    row = _sum_among(table, counts, series.total)
     stay = np.arange(len(table)) if row is None else np.delete(np.arange(len(table)), row)
     if row is not None:
         set_aside[str(table["source"][row])] = "sum spectrum: its counts are those of the whole scan together"
-    ever = np.flatnonzero(series.ever)
+    ever = np.flatnonzero(series.total)
     names = ("live_time", "real_time", "tube_voltage", "tube_current", "source", "source_sha256")
     columns = {"section_position": table["position"], **{name: table[name] for name in names}, **more}
     run = xr.Dataset(
@@ -203,7 +205,7 @@ def _usual_names_first(entries: Sequence[Entry]) -> list[Entry]:
 
 def _append(series: Series, one: Spectrum) -> None:
     series.first = series.first or one
-    series.ever = one.counts > 0 if not series.ever.size else series.ever | (one.counts > 0)
+    series.total = one.counts.astype(np.int64) if not series.total.size else series.total + one.counts
     series.counts.append([one.counts])
     told = {name: getattr(one, name) for name in _KEPT} | {
         "source_sha256": one.sha256,
@@ -227,12 +229,15 @@ def _same(one: Setting, other: Setting) -> bool:
     return close and one._replace(tube_voltage=0.0) == other._replace(tube_voltage=0.0)
 
 
-def _sum_among(table: pd.DataFrame) -> int | None:
+def _sum_among(table: pd.DataFrame, counts: da.Array, total: np.ndarray) -> int | None:
     """Row of a sum spectrum that goes by another name, or None; in a scan of a few points none can be told."""
     sums = table["sum"].to_numpy(np.float64)
     row = int(np.argmax(sums))
-    rest = sums.sum() - sums[row]
-    return row if len(sums) >= 8 and abs(sums[row] - rest) < _LIKE_THE_REST * rest else None
+    if len(sums) < 8 or sums[row] < (1 - _LIKE_THE_REST) * (sums.sum() - sums[row]):
+        return None
+    largest = np.asarray(counts[row].compute(scheduler="threads"), dtype=np.int64)
+    rest = total - largest
+    return row if np.abs(largest - rest).sum() <= _LIKE_THE_REST * rest.sum() else None
 
 
 def _median(values: pd.Series) -> float:

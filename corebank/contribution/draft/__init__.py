@@ -134,6 +134,8 @@ def _cores(parts: Sequence[Part]) -> list[list[str]]:
 
 def _section(part: Part) -> list[str]:
     lines = ["[[core.section]]", words.fact("folder", part.folder)]
+    if part.folder != part.folder.strip():
+        lines.append("# look: the folder's name begins or ends with a blank, which gets lost here; rename the folder")
     if part.files is None:
         lines.append(words.blank("files", 'a pattern that only this section\'s files match, such as "*_0848 *"'))
     elif part.files:

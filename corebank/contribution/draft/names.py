@@ -53,7 +53,8 @@ def place(folder: str, root: str) -> Place:
         return Place(above, bare, repeat, f"from the name {parts[-1]!r} in {parts[-2]!r}")
     if found := _LETTERED.fullmatch(bare):
         return Place(found["core"], found["section"], repeat, f"from the name {parts[-1]!r}: its last letter")
-    return Place(bare, bare, repeat, f"from the name {parts[-1]!r}, which tells no section")
+    name = bare.strip() or "core"
+    return Place(name, name, repeat, f"from the name {parts[-1]!r}, which tells no section")
 
 
 def same(one: str, other: str) -> bool:
