@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from dask.base import compute
@@ -40,7 +41,6 @@ def each(
     sizes
         What each thing adds to the bar; 1 where it is not given.
     """
-    task = delayed(work, pure=False)
     bar = tqdm(
         total=sum(sizes) if sizes is not None else len(things),
         desc=about,
@@ -52,7 +52,7 @@ def each(
     with bar:
         for start in range(0, len(things), WINDOW):
             window = range(start, min(start + WINDOW, len(things)))
-            results = compute(*(task(things[one]) for one in window))
+            results = compute(*(delayed(partial(work, things[one]), pure=False)() for one in window))
             for number, result in zip(window, results, strict=True):
                 bar.update(1 if sizes is None else sizes[number])
                 yield result

@@ -141,3 +141,21 @@ def test_an_energy_grid_is_a_grid_and_comes_back_from_its_json_or_is_refused(
     assert EnergyGrid.from_json(grid.to_json()) == grid
     assert grid.centres.shape == (bins,)
     assert grid.edges.shape == (bins + 1,)
+
+
+@settings(deadline=None, max_examples=30)
+@given(runs(), st.integers(1, 3))
+def test_a_lazy_run_stays_lazy_and_gives_the_same_intensity(run: xr.Dataset, block: int) -> None:
+    lazy = calibrate.intensity(run.chunk(spectrum=block), WIDE, "drawn")["intensity"]
+    assert lazy.chunksizes["spectrum"] == run.chunk(spectrum=block).chunksizes["spectrum"]
+    np.testing.assert_array_equal(lazy.values, calibrate.intensity(run, WIDE, "drawn")["intensity"].values)
+
+
+def test_a_run_longer_than_one_block_is_rebinned_as_its_spectra_are() -> None:
+    table = np.random.default_rng(0).poisson(50, (1100, 64))
+    gain, offset = np.linspace(0.01, 0.03, 1100), np.linspace(-0.3, 0.1, 1100)
+    binned = calibrate.rebin(table, gain, offset, WIDE)
+    for row in (0, 511, 512, 1099):
+        alone = calibrate.rebin(table[row : row + 1], gain[row : row + 1], offset[row : row + 1], WIDE)
+        np.testing.assert_array_equal(binned[row], alone[0])
+    np.testing.assert_allclose(binned.sum(axis=1), table.sum(axis=1), rtol=1e-9)

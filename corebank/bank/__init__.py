@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -32,12 +32,7 @@ os.environ.setdefault("ICECHUNK_LOG", "error")  # icechunk logs to stdout otherw
 import icechunk
 
 from corebank.bank import adding, amending, layout, listing
-from corebank.bank.records import Added, Amended, Commit
-
-SCHEMA_VERSION = 1
-"""Version of the layout; written into every bank."""
-
-Level = Literal["intensity", "counts"]
+from corebank.bank.records import SCHEMA_VERSION, Added, Amended, Commit, Level
 
 _REPOSITORY = "repository"
 
@@ -91,10 +86,7 @@ def open_bank(path: str | Path, at: str = "main") -> Bank:
     except icechunk.IcechunkError as error:
         raise missing from error
     bank = Bank(folder, repository, _snapshot(folder, repository, at))
-    if bank.about["schema_version"] > SCHEMA_VERSION:
-        raise BankError(
-            folder, f"was written by {bank.about['written_by']}, with a newer layout", "Install a newer corebank"
-        )
+    _ = bank.about  # refuses a newer layout
     return bank
 
 
@@ -163,10 +155,7 @@ class Bank:
         """
         if level not in ("intensity", "counts"):
             raise BankError(self.path, f"level is {level!r}", "Ask for intensity or counts")
-        if run not in (known := self.runs(expedition)):
-            raise BankNotFoundError(
-                f"{self.path}, {expedition}", f"there is no run {run!r}", f"Its runs are {', '.join(known)}"
-            )
+        self._require(expedition, run)
         whole = layout.open_run(self._store, f"{expedition}/{run}")
         return whole.drop_vars("counts") if level == "intensity" else whole.drop_vars(["intensity", "energy"])
 
@@ -296,12 +285,15 @@ class Bank:
 
         The one that calibrates the run is first, and ``attrs["calibrates"]`` of its table is true.
         """
+        self._require(expedition, run)
+        tables = layout.read_evaluations(self._store, f"{expedition}/{run}/{adding.EVALUATIONS}")
+        return dict(sorted(tables.items(), key=lambda item: not item[1].attrs["calibrates"]))
+
+    def _require(self, expedition: str, run: str) -> None:
         if run not in (known := self.runs(expedition)):
             raise BankNotFoundError(
                 f"{self.path}, {expedition}", f"there is no run {run!r}", f"Its runs are {', '.join(known)}"
             )
-        tables = layout.read_evaluations(self._store, f"{expedition}/{run}/{adding.EVALUATIONS}")
-        return dict(sorted(tables.items(), key=lambda item: not item[1].attrs["calibrates"]))
 
     def write_catalog(self) -> None:
         """Write ``catalog.yaml`` beside the repository: one entry per expedition, and one for its measurements."""

@@ -1,10 +1,16 @@
-"""What a bank tells of its commits."""
+"""What a bank tells of itself and of its commits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+"""Version of the layout; written into every bank."""
+
+Level = Literal["intensity", "counts"]
+"""Counts on detector channels as measured, or intensity on the bank's energy grid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ def check(counts: np.ndarray, gain: float, offset: float, anode: str, voltage: f
     this one does not; ``unchecked``: the spectrum shows too few sure lines to tell.
     """
     try:
-        fit = find(counts, anode, voltage)
+        fit = _near(counts, gain, offset, anode, voltage) or find(counts, anode, voltage)
     except CalibrationError as error:
         return Verdict("unchecked", (), error.found)
     # The channels in which Ca and Fe K alpha stand, and what the given axis says of them.
@@ -223,6 +223,19 @@ def check(counts: np.ndarray, gain: float, offset: float, anode: str, voltage: f
     )
 
 
+def _near(counts: np.ndarray, gain: float, offset: float, anode: str, voltage: float) -> Fit | None:
+    """The axis at or beside a given one, where that alone scores well enough: no search of all axes is needed then."""
+    centres, sure = peaks(counts)
+    ceiling = voltage if np.isfinite(voltage) and voltage > 5 else 60.0
+    if centres.size < FEWEST or not GAINS[0] <= gain <= GAINS[1]:
+        return None
+    score = _score(centres[:24], sure[:24], anode, ceiling, np.array([gain]), np.array([offset]))[0, 0]
+    try:
+        return _refined(centres, candidates(anode, ceiling), gain, offset) if score >= BELIEVED else None
+    except CalibrationError:
+        return None
+
+
 def _search(centres: np.ndarray, sure: np.ndarray, anode: str, ceiling: float) -> tuple[float, float, float, float]:
     """Score of the best gain and offset, score of the best with another gain, and the best gain and offset.
 
@@ -231,6 +244,16 @@ def _search(centres: np.ndarray, sure: np.ndarray, anode: str, ceiling: float) -
     """
     gains = np.exp(np.arange(np.log(GAINS[0]), np.log(GAINS[1]), 0.0015))
     offsets = np.arange(OFFSETS[0], OFFSETS[1] + 1e-9, 0.01)
+    scores = _score(centres, sure, anode, ceiling, gains, offsets)
+    row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    others = np.abs(gains / gains[row] - 1) > 0.02
+    return float(scores[row, column]), float(scores[others].max()), float(gains[row]), float(offsets[column])
+
+
+def _score(
+    centres: np.ndarray, sure: np.ndarray, anode: str, ceiling: float, gains: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """The score of each gain with each offset, (gain, offset)."""
     axis = np.arange(-1.0, 70.0, _FINE)
     expected = np.zeros(axis.size)
     for _, energy, weight in candidates(anode, ceiling):
@@ -239,10 +262,7 @@ def _search(centres: np.ndarray, sure: np.ndarray, anode: str, ceiling: float) -
     weights = np.log(sure / 4) / np.log(sure / 4).sum()
     energies = offsets[None, :, None] + gains[:, None, None] * centres[None, None, :]
     bins = np.clip(((energies + 1.0) / _FINE + 0.5).astype(np.int32), 0, axis.size - 1)
-    scores = expected[bins] @ weights
-    row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
-    others = np.abs(gains / gains[row] - 1) > 0.02
-    return float(scores[row, column]), float(scores[others].max()), float(gains[row]), float(offsets[column])
+    return np.asarray(expected[bins] @ weights)
 
 
 _FINE = 0.005

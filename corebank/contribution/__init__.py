@@ -178,7 +178,8 @@ def measurements(folder: Path) -> pd.DataFrame:
     """Laboratory values that lie with a folder `spectra` can read, columns as in `laboratory.COLUMNS`; often none."""
     for root in _above(folder):
         words = metadata.read(root / metadata.FILE_NAME)
-        return laboratory.measurements(words, _tables(words, root))[0]
+        values, told = laboratory.measurements(words, _tables(words, root))
+        return laboratory.empty() if any(one.severity == "refused" for one in told) else values
     return laboratory.empty()
 
 

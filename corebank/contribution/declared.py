@@ -53,7 +53,7 @@ def read(entry: Table) -> Laboratory:
     columns_table, thickness = entry.child("columns"), entry.quantity("thickness", "mm")
     columns = {proxy: pair for proxy in columns_table.raw if (pair := columns_table.column(proxy))}
     laboratory = Laboratory(
-        file=entry.text("file", needed=True),
+        file=entry.text("file", needed=True, exact=True),
         columns=columns,
         core=entry.text("core"),
         section=entry.text("section"),

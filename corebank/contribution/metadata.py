@@ -226,7 +226,7 @@ def _scanner(entry: Table) -> Scanner:
 
 
 def _section(entry: Table, core: str) -> Section:
-    name, folder = entry.text("name", needed=True), entry.text("folder", needed=True)
+    name, folder = entry.text("name", needed=True), entry.text("folder", needed=True, exact=True)
     run = entry.text("run", slug=True) or slugged(name)
     if name and not run:
         entry.say("run", f"is missing, and none can be made of {name!r}")
@@ -235,7 +235,7 @@ def _section(entry: Table, core: str) -> Section:
     for key, value in (("length", length), ("step", step)):
         if value is not None and value <= 0:
             entry.say(key, f"is {value:g} mm, should be more than nothing")
-    files, evaluation, supersedes = entry.text("files"), entry.text("evaluation"), entry.texts("supersedes")
+    files, evaluation, supersedes = entry.text("files", exact=True), entry.text("evaluation"), entry.texts("supersedes")
     names = entry.choice("names", ("contribution.toml",))
     entry.done()
     return Section(

@@ -26,8 +26,11 @@ class Table:
         """Record a problem at `key`."""
         self.problems.append(f"{self.name}{'.' if self.name and key else ''}{key}: {found}")
 
-    def text(self, key: str, *, needed: bool = False, slug: bool = False) -> str:
-        """Text at `key`; dates count as text, and `slug` asks for small letters, digits and hyphens."""
+    def text(self, key: str, *, needed: bool = False, slug: bool = False, exact: bool = False) -> str:
+        """Text at `key`; dates count as text, and `slug` asks for small letters, digits and hyphens.
+
+        Blanks at the ends are dropped, unless the text must be `exact`: folders begin and end with blanks, too.
+        """
         self._taken.add(key)
         value = self.raw.get(key, "")
         if isinstance(value, date):
@@ -39,7 +42,7 @@ class Table:
             self.say(key, "is missing")
         elif slug and value and not is_slug(value):
             self.say(key, f'is {value!r}, should be small letters, digits and hyphens, such as "{slugged(value)}"')
-        return value.strip()
+        return value if exact else value.strip()
 
     def choice(self, key: str, known: tuple[str, ...]) -> str:
         """Text at `key`, one of `known` or empty."""

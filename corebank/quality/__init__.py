@@ -11,7 +11,17 @@ import pandas as pd
 import xarray as xr
 
 from corebank.quality import statistics as st
-from corebank.quality.thresholds import COUNTER, ENOUGH, FITS_BETTER, FITS_FAR_BETTER, THRESHOLDS, Threshold
+from corebank.quality.realigned import Realigned, realigned
+from corebank.quality.thresholds import (
+    COUNTER,
+    ENOUGH,
+    FITS_BETTER,
+    FITS_FAR_BETTER,
+    REALIGNED,
+    SUSPECT,
+    THRESHOLDS,
+    Threshold,
+)
 from corebank.schema import Flag
 
 __all__ = ["THRESHOLDS", "Threshold", "assess", "flags", "names"]
@@ -52,9 +62,11 @@ def assess(run: xr.Dataset) -> tuple[np.ndarray, pd.DataFrame]:
         Flag.DUPLICATE: (table["copy_of"].to_numpy() >= 0) & (alone.total > 0),
     }
     if total.any() and np.isfinite([gain, offset]).all():
-        beside = st.beside(counts, st.reference(total, gain, offset))
+        reference = st.reference(total, gain, offset)
+        beside = st.beside(counts, reference)
         table = table.assign(**_compared(run, alone, beside, np.asarray(hits[Flag.DUPLICATE])))
         hits |= _hits(table, beside, limit)
+        hits = _told_apart(hits, table, realigned(counts, _suspects(table), beside.bands, reference), limit)
     for flag, hit in hits.items():
         bits |= np.where(hit, int(flag), 0).astype(np.uint32)
     return bits, table
@@ -101,7 +113,7 @@ def _hits(table: pd.DataFrame, beside: st.Beside, limit: dict[Flag, float]) -> d
         Flag.LINE_SHIFT: better & ~by_gain & (np.abs(table["shift_eV"].to_numpy()) >= limit[Flag.LINE_SHIFT]),
         Flag.NEAR_DUPLICATE: table["twin_distance"].to_numpy() < limit[Flag.NEAR_DUPLICATE],
         Flag.OUTLIER: unlike > limit[Flag.OUTLIER],
-        Flag.WRONG_ANODE: other_tube,
+        Flag.WRONG_ANODE: other_tube & ~better,  # the tube's line is where a moved axis puts it, not missing
     }
 
 
@@ -116,6 +128,33 @@ def _above(values: np.ndarray) -> np.ndarray:
     """How far each value lies above the median, in robust standard deviations (1.4826 median absolute deviations)."""
     middle = np.median(values)
     return np.asarray((values - middle) / max(1.4826 * np.median(np.abs(values - middle)), 1e-12))
+
+
+def _suspects(table: pd.DataFrame) -> np.ndarray:
+    """Rows so unlike their neighbours that their matter, their tube or their axis must be another."""
+    return np.flatnonzero(table["unlike"].to_numpy() > SUSPECT)
+
+
+def _told_apart(
+    hits: dict[Flag, np.ndarray], table: pd.DataFrame, tried: Realigned, limit: dict[Flag, float]
+) -> dict[Flag, np.ndarray]:
+    """Suspects that another axis makes like their neighbours: the axis moved, the rest is void."""
+    rows = _suspects(table)
+    by_gain, left = tried.by_stretch < tried.by_shift, np.minimum(tried.by_stretch, tried.by_shift)
+    far = np.where(
+        by_gain,
+        np.abs(tried.stretch - 1) / limit[Flag.GAIN_JUMP],
+        1000 * np.abs(tried.shift) / limit[Flag.LINE_SHIFT],
+    )
+    moved = (left < REALIGNED[0]) & (left < REALIGNED[1] * tried.as_it_is) & (far >= 1)
+    told = {flag: hit.copy() for flag, hit in hits.items()}
+    told[Flag.GAIN_JUMP][rows[moved]] = by_gain[moved]
+    told[Flag.LINE_SHIFT][rows[moved]] = ~by_gain[moved]
+    for flag in (Flag.OUTLIER, Flag.AIR_GAP, Flag.WRONG_ANODE):
+        told[flag][rows[moved]] = False
+    table.loc[rows[moved], "stretch"] = tried.stretch[moved] - 1
+    table.loc[rows[moved], "shift_eV"] = 1000 * tried.shift[moved]
+    return told
 
 
 def _copies(digests: np.ndarray) -> np.ndarray:
@@ -150,32 +189,37 @@ def _twins(bands: np.ndarray, total: np.ndarray, left_out: np.ndarray) -> tuple[
 
 
 def _unlike(bands: np.ndarray) -> np.ndarray:
-    """How unlike both its sides a spectrum is: each side is the mean of two neighbours; the ends have one side."""
+    """How unlike both its sides a spectrum is: each side is the mean of two neighbours.
+
+    The first and last two have one side only, and the two spectra beyond it stand for the other: one strange spectrum
+    among four does not make its neighbours strange.
+    """
     share = np.log((bands + 1) / (bands.sum(axis=1, keepdims=True) + bands.shape[1]))
     size = share.shape[0]
     if size < 5:
         return np.zeros(size)
     row = np.arange(size)
 
-    def against(side: int) -> np.ndarray:
-        mean = (share[np.clip(row + side, 0, size - 1)] + share[np.clip(row + 2 * side, 0, size - 1)]) / 2
+    def against(near: int, far: int) -> np.ndarray:
+        mean = (share[np.clip(row + near, 0, size - 1)] + share[np.clip(row + far, 0, size - 1)]) / 2
         return np.asarray(np.sqrt(((share - mean) ** 2).mean(axis=1)))
 
-    above, below = against(-1), against(1)
-    above[:2], below[-2:] = below[:2], above[-2:]
+    above, below = against(-1, -2), against(1, 2)
+    above[:2], below[-2:] = against(3, 4)[:2], against(-3, -4)[-2:]
     return np.asarray(np.minimum(above, below))
 
 
 def _other_tube(beside: st.Beside, total: np.ndarray, run: xr.Dataset) -> np.ndarray:
-    """Share of the counts in the K line of the strongest other anode, where the declared anode's is not seen."""
+    """K line of the strongest other anode, in least shares of a tube's, where the declared anode's is below its own."""
     anodes = list(st.TUBE_LINES)
     declared = str(run.attrs["anode"])
     if not declared:
         return np.zeros(total.size)
-    sure = beside.tube / beside.tube_noise
-    share = np.where(sure > 20, beside.tube / np.maximum(total, 1)[:, None], 0.0)
+    least = np.array([st.TUBE_SHARES[anode] for anode in anodes])
+    times = np.where(beside.tube > 8 * beside.tube_noise, beside.tube / np.maximum(total, 1)[:, None], 0.0) / least
     if declared in anodes:
+        # Not whether it is there: a sediment has chromium of its own, and a tube of chromium has far more.
         own = anodes.index(declared)
-        share[:, own] = 0.0
-        share[sure[:, own] > 5] = 0.0
-    return np.asarray(share.max(axis=1))
+        times[times[:, own] >= 1] = 0.0
+        times[:, own] = 0.0
+    return np.asarray(times.max(axis=1))

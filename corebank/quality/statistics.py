@@ -28,6 +28,11 @@ BANDS = 48
 TUBE_LINES = {"Mo": (17.44, 0.25), "Cr": (5.41, 0.12), "Rh": (20.17, 0.30), "Ag": (22.1, 0.30)}
 """Anode -> K alpha, scattered by the sample, and half the width of the window it is looked for in [keV]."""
 
+TUBE_SHARES = {"Mo": 0.003, "Cr": 0.01, "Rh": 0.001, "Ag": 0.001}
+"""Anode -> least share of a spectrum's counts in that line under a tube of it. Virtual instruments give 0.0036 to 0.026
+(Mo), 0.024 to 0.12 (Cr) and 0.0012 to 0.006 (Rh), real Mo runs 0.012 to 0.07; under other tubes the sediment's own
+chromium gives 0.0021 at most, noise in the others 0.0005. Silver is taken to be like rhodium."""
+
 ARGON = (2.957, 0.06)
 """K alpha of the air's argon and half the width of its window [keV]; wider ones meet chlorine and potassium."""
 

@@ -61,9 +61,9 @@ THRESHOLDS: dict[Flag, Threshold] = {
     ),
     Flag.WRONG_ANODE: Threshold(
         "other_tube",
-        0.02,
-        "share of the counts in the K line of another anode, the declared one's not seen; 0.001 at most in real and "
-        "virtual spectra, 0.03 to 0.1 under another tube",
+        1,
+        "counts in the K line of another anode, by the least that a tube of it gives (`statistics.TUBE_SHARES`), where "
+        "the declared one's line is below its own least; 0 in real and virtual spectra, 2 to 12 under another tube",
     ),
 }
 """Flag -> what it rests on; the flag is set where the statistic lies beyond the value."""
@@ -77,6 +77,14 @@ outliers nor faint, 0.24 to 60 where the gain or the zero was moved."""
 
 FITS_FAR_BETTER = 0.6
 """The same for an outlier, whose lines are those of other matter: 0.44 at most for a nodule or a wire."""
+
+SUSPECT = 0.25
+"""How unlike its neighbours a spectrum must be for other axes to be tried on it; few real ones are."""
+
+REALIGNED = (0.35, 0.5)
+"""How unlike its neighbours a spectrum may still be on another axis, and as a share of what it was, for the axis to be
+what moved: 0.01 to 0.3 and below 0.5 where it did; 1.1 and more for nodules, wires, shells and foil, 0.56 and more, or
+the same on any axis, for the outliers among the real spectra."""
 
 COUNTER = 4_095
 """Lowest end of a counter [count]: 12 bits; equal counts in the fullest channels below it are chance."""

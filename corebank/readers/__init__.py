@@ -8,7 +8,7 @@ told by the bytes, never by the ending (``.spe`` alone is several vendors' forma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +61,17 @@ def survey(folder: Path) -> Survey:
         out.set_aside[str(error.where)] = "unsafe" if kind == "unsafe" else "damaged"
     found: dict[tuple[str, str], Scan] = {}
     others: list[tuple[Entry, bytes]] = []
-    for entry, head in heads(listed):
+    alike: dict[str, Scan] = {}
+
+    def unlike() -> Iterator[Entry]:
+        """What is named like a spectrum beside it is taken for one; should it be none, reading it will tell."""
+        for entry in listed:
+            if scan := alike.get(_spelling(entry.name)):
+                scan.spectra.append(entry)
+            else:
+                yield entry
+
+    for entry, head in heads(unlike()):
         if isinstance(head, ReadError):
             out.notes.append(Note("unreadable", entry.name, f"{head.found}. {head.fix}", (entry.name,)))
             out.set_aside[entry.name] = "damaged"
@@ -70,7 +80,10 @@ def survey(folder: Path) -> Survey:
                 out.set_aside[entry.name] = "sum spectrum: no scan point, made from the others"
             else:
                 home = entry.name if kind == "table" else _home(entry.name)
-                found.setdefault((home, kind), Scan(home, kind)).spectra.append(entry)
+                scan = found.setdefault((home, kind), Scan(home, kind))
+                scan.spectra.append(entry)
+                if kind != "table":
+                    alike[_spelling(entry.name)] = scan
         else:
             others.append((entry, head))
     out.scans = list(found.values())

@@ -143,12 +143,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _read(wanted: Iterable[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
-    for (path, packed), group in groupby(wanted, key=lambda entry: (entry.path, bool(entry.member))):
-        together = list(group)
-        yield from _of_archive(path, together, size) if packed else _of_disk(together, size)
+    for (path, packed), group in groupby(wanted, key=_file_on_disk):
+        yield from (_of_archive(path, group, size) if packed else _of_disk(group, size))  # noqa: B031 - only one of them
 
 
-def _of_disk(wanted: Iterable[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
+def _file_on_disk(entry: Entry) -> tuple[Path, bool]:
+    return entry.path, bool(entry.member)
+
+
+def _of_disk(wanted: Iterator[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
     for entry in wanted:
         try:
             with entry.path.open("rb") as file:
@@ -157,7 +160,7 @@ def _of_disk(wanted: Iterable[Entry], size: int) -> Iterator[tuple[Entry, bytes 
             yield entry, ReadError(entry.name, f"cannot be read ({error.strerror})", "Check your permissions")
 
 
-def _of_archive(path: Path, wanted: list[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
+def _of_archive(path: Path, wanted: Iterator[Entry], size: int) -> Iterator[tuple[Entry, bytes | ReadError]]:
     try:
         with _damage_told(path.name), zipfile.ZipFile(path) as archive:
             for entry in wanted:
@@ -167,7 +170,7 @@ def _of_archive(path: Path, wanted: list[Entry], size: int) -> Iterator[tuple[En
                 except ReadError as error:
                     content = error
                 yield entry, content
-    except ReadError as error:
+    except ReadError as error:  # the archive itself; the entries that are left share its fate
         yield from ((entry, error) for entry in wanted)
 
 

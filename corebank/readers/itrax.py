@@ -122,12 +122,19 @@ def _counts(body: bytes, header: Mapping[str, str], where: str) -> np.ndarray:
 
 
 def _whole_numbers(body: bytes) -> np.ndarray | None:
-    """The table's numbers when all are written as ``12.000`` or ``12``, None otherwise; much faster than floats."""
-    for end in (b"\t", b"\r", b"\n"):
-        body = body.replace(b".000" + end, end)
+    """The table's numbers when all are written as ``12.000`` or all as ``12``, else None; far faster than floats."""
+    ends = b"\r" if b"\r" in body else b"\n"
+    written = body
+    body = body.translate(None, b".")
+    points = len(written) - len(body)
+    if points and points != written.count(b".000\t") + written.count(b".000" + ends):
+        return None  # otherwise every number has three decimals, and is now a thousand times itself
     if body.translate(None, b"0123456789\t\r\n ") or not body.strip():
         return None
-    return np.fromstring(body, dtype=np.int64, sep=" ")
+    numbers: np.ndarray = np.fromstring(body, dtype=np.int64, sep=" ")
+    if not points:
+        return numbers
+    return numbers // 1000 if numbers.size == points else None
 
 
 def _careful(body: bytes, expected: int, where: str) -> np.ndarray:

@@ -103,7 +103,9 @@ def gathered(kind: str, entries: Sequence[Entry], notes: list[Note], set_aside: 
                 continue
             setting = Setting(one.counts.size, one.tube_voltage, one.filter, one.detector, one.anode)
             setting = next((known for known in series if _same(known, setting)), setting)
-            _append(series.setdefault(setting, Series(setting, Spool(setting.channels))), one)
+            if setting not in series:
+                series[setting] = Series(setting, Spool(setting.channels))
+            _append(series[setting], one)
     if copies:
         notes.append(Note("copies", where, f"{len(copies)} files hold the same bytes as others", tuple(copies)))
     return sorted(series.values(), key=lambda one: -one.counts.rows)

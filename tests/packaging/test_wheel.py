@@ -46,9 +46,10 @@ def test_the_wheel_holds_corebank_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_wheel_carries_the_words_about_public_cores(wheel: Path) -> None:
-    assert {"corebank/sample_cores/cd166.toml", "corebank/sample_cores/ardley.toml", "corebank/py.typed"} <= set(
-        zipfile.ZipFile(wheel).namelist()
-    )
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for core in ("cd166", "cd166-calibration", "ardley", "lagopato"):
+        assert {f"corebank/sample_cores/{core}.toml", f"corebank/sample_cores/{core}.json"} <= names
+    assert {"corebank/py.typed", "corebank/page/report.html", "corebank/page/report.css"} <= names
 
 
 @pytest.mark.slow
