@@ -23,6 +23,7 @@ from intake.source.base import DataSource, Schema
 
 from corebank import bank as banks
 from corebank.bank import listing
+from corebank.bank.records import Level
 from corebank.errors import CatalogError, CorebankError
 
 # Intake 2.0.9 says this of every text parameter that is no shell command, which is all of ours.
@@ -46,7 +47,7 @@ class SpectraSource(DataSource):  # type: ignore[misc]  # intake ships no types
         bank: str,
         expedition: str,
         run: str = "",
-        level: banks.Level = "intensity",
+        level: Level = "intensity",
         at: str = "main",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:

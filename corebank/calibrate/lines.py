@@ -116,7 +116,10 @@ def candidates(anode: str, voltage: float) -> tuple[tuple[str, float, float], ..
     out += [(name, _energy(74, line), 0.2) for name, line in _TUNGSTEN]
     if anode in _COMPTON:
         out.append((f"{anode} Compton", _COMPTON[anode], 0.6))
-    return tuple(one for one in out if one[1] < voltage - 0.2)
+    out = [one for one in out if one[1] < voltage - 0.2]
+    if voltage < 12:  # nothing else stands up there: two iron photons counted as one
+        out.append(("Fe Ka sum", 2 * _energy(26, xraylib.KA_LINE), 0.5))
+    return tuple(out)
 
 
 def _energy(z: int, line: int) -> float:
@@ -271,7 +274,7 @@ _FINE = 0.005
 
 def _refined(centres: np.ndarray, known: tuple[tuple[str, float, float], ...], gain: float, offset: float) -> Fit:
     """Least squares over the peaks that lie near a line, the far ones dropped as the axis becomes better known."""
-    names = [line for line in known if "Compton" not in line[0]]
+    names = [line for line in known if not line[0].endswith(("Compton", "sum"))]
     energies = np.array([line[1] for line in names])
     for near in (0.08, 0.06, NEAR, NEAR):
         at = gain * centres + offset

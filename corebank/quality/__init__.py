@@ -210,7 +210,7 @@ def _unlike(bands: np.ndarray) -> np.ndarray:
 
 
 def _other_tube(beside: st.Beside, total: np.ndarray, run: xr.Dataset) -> np.ndarray:
-    """K line of the strongest other anode, in least shares of a tube's, where the declared anode's is below its own."""
+    """K line of the strongest other anode, in least shares of a tube's, where the declared anode's is not seen."""
     anodes = list(st.TUBE_LINES)
     declared = str(run.attrs["anode"])
     if not declared:
@@ -218,8 +218,9 @@ def _other_tube(beside: st.Beside, total: np.ndarray, run: xr.Dataset) -> np.nda
     least = np.array([st.TUBE_SHARES[anode] for anode in anodes])
     times = np.where(beside.tube > 8 * beside.tube_noise, beside.tube / np.maximum(total, 1)[:, None], 0.0) / least
     if declared in anodes:
-        # Not whether it is there: a sediment has chromium of its own, and a tube of chromium has far more.
         own = anodes.index(declared)
-        times[times[:, own] >= 1] = 0.0
+        # Matter has chromium of its own, a tube of chromium far more; the other lines come from a tube or not at all.
+        there = (beside.tube[:, own] > 8 * beside.tube_noise[:, own]) & (declared != "Cr")
+        times[there | (times[:, own] >= 1)] = 0.0
         times[:, own] = 0.0
     return np.asarray(times.max(axis=1))

@@ -25,8 +25,8 @@ from corebank.readers.files import Entry, whole
 from corebank.readers.spectrum import Spectrum
 from corebank.readers.spool import BLOCK, Spool
 
-FORMATS: Mapping[str, Any] = {"itrax": itrax, "avaatech": avaatech, "emsa": emsa, "table": tables}
-"""Kind -> the module that knows it, in the order in which they are asked."""
+FORMATS: dict[str, Any] = {"itrax": itrax, "avaatech": avaatech, "emsa": emsa, "table": tables}
+"""Kind -> the module that knows it, in the order in which they are asked; docs/how-to/add-a-scanner.md adds one."""
 
 _LIKE_THE_REST = 0.05
 """A spectrum whose channels hold what all others hold together, within this share, is their sum, whatever its name."""
