@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -49,12 +50,19 @@ def each(
         disable=not sys.stderr.isatty(),
         leave=False,
     )
-    with bar:
-        for start in range(0, len(things), WINDOW):
-            window = range(start, min(start + WINDOW, len(things)))
-            results = compute(*(delayed(partial(work, things[one]), pure=False)() for one in window))
-            for number, result in zip(window, results, strict=True):
-                bar.update(1 if sizes is None else sizes[number])
+    windows = [range(start, min(start + WINDOW, len(things))) for start in range(0, len(things), WINDOW)]
+
+    def done(window: range) -> tuple[Result, ...]:
+        return tuple(compute(*(delayed(partial(work, things[one]), pure=False)() for one in window)))
+
+    # The next window is worked on while the results of this one are used.
+    with bar, ThreadPoolExecutor(1) as ahead:
+        waiting = [ahead.submit(done, window) for window in windows[:1]]
+        for number, window in enumerate(windows):
+            results = waiting.pop().result()
+            waiting = [ahead.submit(done, after) for after in windows[number + 1 : number + 2]]
+            for one, result in zip(window, results, strict=True):
+                bar.update(1 if sizes is None else sizes[one])
                 yield result
 
 

@@ -66,12 +66,13 @@ def test_a_refusal_gives_its_reasons_and_ends_with_one(corebank, small_bank: Pat
     folder = write_expedition(tmp_path / "cruise1", laboratory="depth_cm,TOC,CaCO3\n1,300,1\n")
     before = contents(small_bank)
     code, out, _ = corebank("check", folder)
-    assert (code, "refused: lab.csv: " in out) == (1, True)
+    assert (code, "refused: lab.csv, line 2, column TOC: " in out) == (1, True)
     code, out, _ = corebank("check", folder, "--json", "-")
     assert (code, json.loads(out)["refused"]) == (1, True)
     code, out, err = corebank("add", small_bank, folder)
     assert (code, out) == (1, "")
-    assert err.startswith(f"corebank: {folder}: lab.csv: ")
+    assert "  refused: lab.csv, line 2, column TOC: " in err
+    assert err.splitlines()[-1].startswith(f"corebank: {folder}: nothing was added. Mend what is refused")
     assert contents(small_bank) == before
 
 

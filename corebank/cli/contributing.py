@@ -65,7 +65,7 @@ def check(
     return 0 if report.passes else 1
 
 
-def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str = "") -> None:
+def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str = "") -> int:
     """Check a folder and bring it into a bank, as one commit. A second time it adds nothing.
 
     Parameters
@@ -86,9 +86,12 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str
     with parallel.scheduler(scheduler):
         report, checked = contribution.check(folder, toml)
     if checked is None:
-        print(report)
-        print("corebank: nothing was added; mend what is refused, decide what needs a decision", file=sys.stderr)
-        sys.exit(1)
+        print(report, file=sys.stderr)
+        print(
+            f"corebank: {folder}: nothing was added. Mend what is refused, decide what needs a decision, and try again.",
+            file=sys.stderr,
+        )
+        return 1
     added = opened.add(checked)
     print(report)
     if added.nothing_new:
@@ -99,6 +102,7 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str
             f"added {sum(added.runs.values())} spectra in {len(added.runs)} runs "
             f"and {added.measurements} measurements{already}, snapshot {added.snapshot}"
         )
+    return 0
 
 
 def amend(bank: Path, folder: Path, /, *, because: str, toml: Path | None = None, scheduler: str = "") -> None:

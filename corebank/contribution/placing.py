@@ -41,16 +41,32 @@ def place(words: Metadata, found: Survey) -> Placed:
     """Read every section that `words` list and make runs of it that meet the schema."""
     out = Placed(set_aside=dict(found.set_aside))
     out.findings += [told(note) for note in found.notes]
-    tables: dict[str, Reading] = {}
+    work: list[tuple[Section, Scan]] = []
     for section in words.sections:
         scans = [part for scan in found.scans if scan.folder == section.folder and (part := _part(scan, section))]
+        work += [(section, scan) for scan in scans]
         if not scans:
             out.findings.append(_no_spectra(words, section, found))
-        for scan in scans:
-            try:
-                _place(words.scanner, section, scan, tables, out)
-            except CorebankError as error:
-                out.findings.append(finding("contradiction", str(error.where), error.found, fix=error.fix))
+    # A table may hold a hundred cores: it is read once, and each section takes its rows.
+    first = {scan.folder: number for number, (_, scan) in reversed(list(enumerate(work))) if scan.kind == "table"}
+    own = [number for number, (_, scan) in enumerate(work) if first.get(scan.folder, number) == number]
+    readings = readers.read_scans(
+        [work[number][1] for number in own],
+        [work[number][0].evaluation for number in own],
+        dates=words.scanner.dates,
+    )
+    tables: dict[str, Reading] = {}
+    for number, (section, scan) in enumerate(work):
+        reading = next(readings) if number in own else tables.get(scan.folder)
+        if isinstance(reading, CorebankError):
+            out.findings.append(finding("contradiction", str(reading.where), reading.found, fix=reading.fix))
+        elif reading is not None:
+            if number in own:
+                _take(scan, reading, out)
+            if scan.kind == "table":
+                tables[scan.folder] = reading
+                reading = _rows(reading, section)
+            _place(words.scanner, section, scan, reading, out)
     _tell_unlisted(found, out)
     return out
 
@@ -73,16 +89,15 @@ def _matches(name: str, section: Section) -> bool:
     return fnmatchcase(inside, section.files) or fnmatchcase(PurePosixPath(inside).name, section.files)
 
 
-def _place(scanner: Scanner, section: Section, scan: Scan, tables: dict[str, Reading], out: Placed) -> None:
-    if scan.kind == "table":
-        if scan.folder not in tables:  # one table may hold a hundred cores: it is read once
-            tables[scan.folder] = readers.read_scan(scan, dates=scanner.dates)
-        reading = _rows(tables[scan.folder], section)
-    else:
-        reading = readers.read_scan(scan, evaluation=section.evaluation, dates=scanner.dates)
+def _take(scan: Scan, reading: Reading, out: Placed) -> None:
+    """What reading a scan's files told, and which of them it used."""
     out.findings += [told(note) for note in reading.notes]
     out.set_aside |= reading.set_aside
     out.used |= {entry.name for entry in [*scan.spectra, *scan.companions]} - reading.set_aside.keys()
+
+
+def _place(scanner: Scanner, section: Section, scan: Scan, reading: Reading, out: Placed) -> None:
+    """Make runs of what was read of a section."""
     if scanner.kind and reading.runs and scanner.kind != scan.kind:
         out.findings.append(
             finding(

@@ -8,14 +8,16 @@ told by the bytes, never by the ending (``.spe`` alone is several vendors' forma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import xarray as xr
 
+from corebank import parallel
 from corebank.errors import ReadError
-from corebank.readers import baxil, itrax, itrax_tables, reading, table
+from corebank.readers import baxil, itrax, itrax_tables, reading, series, table
 from corebank.readers.files import HEAD, Entry, File, entries, heads, split
 from corebank.readers.reading import Reading
 from corebank.readers.series import FORMATS, Note
@@ -145,7 +147,33 @@ def read_scan(scan: Scan, *, evaluation: str = "", dates: str = "") -> Reading:
 
     Raises `ReadError` when a file beside the spectra cannot be read, or the wanted evaluation is not there.
     """
-    return reading.read(scan.kind, scan.folder, scan.spectra, scan.companions, evaluation, dates)
+    found = next(read_scans([scan], [evaluation], dates=dates))
+    if isinstance(found, ReadError):
+        raise found
+    return found
+
+
+def read_scans(scans: Sequence[Scan], evaluations: Sequence[str], *, dates: str = "") -> Iterator[Reading | ReadError]:
+    """As `read_scan` for each of `scans` in turn, with an error in the place of one that cannot be read.
+
+    The files of all of them are parsed as one stream, so that short series keep all workers busy, too.
+    """
+    blocks = [series.blocks(scan.kind, scan.spectra) for scan in scans]
+    stream = parallel.each(
+        series.parse,
+        [block for some in blocks for block in some],
+        "reading spectra",
+        sizes=[len(block.entries) for some in blocks for block in some],
+    )
+    for scan, some, evaluation in zip(scans, blocks, evaluations, strict=True):
+        own = islice(stream, len(some))
+        try:
+            found: Reading | ReadError = reading.read(scan.kind, scan.folder, own, scan.companions, evaluation, dates)
+        except ReadError as error:
+            found = error
+        for _ in own:
+            pass  # what an error left unread belongs to this series, not to the next one
+        yield found
 
 
 def read(path: Path) -> xr.Dataset:
@@ -236,6 +264,7 @@ def _home(name: str) -> str:
 
 
 __all__ = [
-    "FORMATS", "Note", "Reading", "Scan", "Spectrum", "Survey", "peek", "read", "read_scan", "scans", "shortlist",
+    "FORMATS", "Note", "Reading", "Scan", "Spectrum", "Survey", "peek", "read", "read_scan", "read_scans", "scans",
+    "shortlist",
     "survey",
 ]  # fmt: skip

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
 from corebank.errors import ReadError
+from corebank.readers.counts import FIX_COPY, plain
+from corebank.readers.counts import number as setting
 from corebank.readers.files import File, stem
-from corebank.readers.spectrum import NAN, Spectrum
+from corebank.readers.spectrum import Spectrum
 
 _TABLE = b"channel\tcontent"
-_FIX_COPY = "Copy it from the scanner again; it was cut short or changed"
 
 
 def is_spectrum(head: bytes) -> bool:
@@ -49,7 +49,10 @@ def parse(file: File) -> list[Spectrum]:
     if at < 0 or start == 0:
         raise ReadError(where, "no 'channel, content' table under a header", "Give the raw .spe, not the result table")
     header = _header(file.content[:at])
-    number = partial(_number, header, where)
+
+    def number(key: str) -> float:
+        return setting(header.get(key, ""), where, f"header field {key!r}")
+
     return [
         Spectrum(
             source=where,
@@ -83,14 +86,6 @@ def rates_mislabelled(spectrum: Spectrum) -> bool:
     return 0 < rate < counted / 100
 
 
-def _number(header: Mapping[str, str], where: str, key: str) -> float:
-    text = header.get(key, "").strip()
-    try:
-        return float(text) if text else NAN
-    except ValueError as error:
-        raise ReadError(where, f"header field {key!r} is {text!r}, not a number", _FIX_COPY) from error
-
-
 def _header(content: bytes) -> dict[str, str]:
     header: dict[str, str] = {}
     for item in re.split(rb"[\r\n]+", content):
@@ -104,20 +99,20 @@ def _counts(body: bytes, header: Mapping[str, str], where: str) -> np.ndarray:
     try:
         expected = int(float(header["number_mca_channels"]))
     except (KeyError, ValueError, OverflowError) as error:
-        raise ReadError(where, "the header has no number_mca_channels", _FIX_COPY) from error
+        raise ReadError(where, "the header has no number_mca_channels", FIX_COPY) from error
     if expected < 1:
-        raise ReadError(where, f"the header says number_mca_channels = {expected}", _FIX_COPY)
+        raise ReadError(where, f"the header says number_mca_channels = {expected}", FIX_COPY)
     # A prefix that ends inside the last number, or just before its line end, must not pass for a whole file.
     if not body.endswith(b"\n"):
-        raise ReadError(where, "the channel table ends in the middle of a line", _FIX_COPY)
+        raise ReadError(where, "the channel table ends in the middle of a line", FIX_COPY)
     table = _whole_numbers(body)
     if table is None or table.size != 2 * expected:
         table = _careful(body, expected, where)
     channels, counts = table.reshape(expected, 2).T
     if not np.array_equal(channels, np.arange(1, expected + 1)):
-        raise ReadError(where, f"the channels are not numbered 1 to {expected}", _FIX_COPY)
+        raise ReadError(where, f"the channels are not numbered 1 to {expected}", FIX_COPY)
     if counts.max() > np.iinfo(np.uint32).max:
-        raise ReadError(where, f"channel {int(np.argmax(counts)) + 1} holds more than a bank can", _FIX_COPY)
+        raise ReadError(where, f"channel {int(np.argmax(counts)) + 1} holds more than a bank can", FIX_COPY)
     return counts.astype(np.uint32)
 
 
@@ -129,10 +124,8 @@ def _whole_numbers(body: bytes) -> np.ndarray | None:
     points = len(written) - len(body)
     if points and points != written.count(b".000\t") + written.count(b".000" + ends):
         return None  # otherwise every number has three decimals, and is now a thousand times itself
-    if body.translate(None, b"0123456789\t\r\n ") or not body.strip():
-        return None
-    numbers: np.ndarray = np.fromstring(body, dtype=np.int64, sep=" ")
-    if not points:
+    numbers = plain(body)
+    if numbers is None or not points:
         return numbers
     return numbers // 1000 if numbers.size == points else None
 
@@ -141,16 +134,16 @@ def _careful(body: bytes, expected: int, where: str) -> np.ndarray:
     """The table's numbers, however they are written; raises `ReadError` that says what is wrong with them."""
     fields = body.split()
     if len(fields) != 2 * expected:
-        raise ReadError(where, f"{len(fields) / 2:g} of {expected} channels", _FIX_COPY)
+        raise ReadError(where, f"{len(fields) / 2:g} of {expected} channels", FIX_COPY)
     try:
         table = np.array(fields, dtype=np.float64).reshape(expected, 2)
     except ValueError as error:
-        raise ReadError(where, f"the channel table holds something that is no number ({error})", _FIX_COPY) from error
+        raise ReadError(where, f"the channel table holds something that is no number ({error})", FIX_COPY) from error
     counts = table[:, 1]
     whole = ((table >= 0) & (table < 2**63) & (table == np.floor(table))).all(axis=1)  # NaN is not >= 0
     if not whole.all():
         channel = int(np.argmin(whole))
         raise ReadError(
-            where, f"line {channel + 1} of the table holds {counts[channel]:g}, which is no count", _FIX_COPY
+            where, f"line {channel + 1} of the table holds {counts[channel]:g}, which is no count", FIX_COPY
         )
     return table.astype(np.int64)

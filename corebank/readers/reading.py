@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import PurePosixPath
@@ -16,6 +16,7 @@ from corebank.readers import baxil, dates, evaluations, itrax, itrax_tables, ser
 from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import HEAD, Entry, File, loaded, stem
 from corebank.readers.series import Note
+from corebank.readers.spectrum import Spectrum
 from corebank.schema import Flag
 
 
@@ -34,13 +35,18 @@ class Reading:
 
 
 def read(
-    kind: str, folder: str, spectra: Sequence[Entry], companions: Sequence[Entry], evaluation: str = "", said: str = ""
+    kind: str,
+    folder: str,
+    parsed: Iterable[list[Spectrum | ReadError]],
+    companions: Sequence[Entry],
+    evaluation: str = "",
+    said: str = "",
 ) -> Reading:
-    """Read a scan series; see `corebank.readers.read_scan`."""
+    """Make runs of the spectra of a scan series, in blocks as they were parsed; see `corebank.readers.read_scan`."""
     out = Reading()
     beside = list(loaded(companions))
     out.evaluations = _evaluations(folder, beside, out)
-    parts = series.gathered(kind, spectra, out.notes, out.set_aside)
+    parts = series.gathered(parsed, folder, out.notes, out.set_aside)
     record = next((itrax_tables.document(file) for file in beside if itrax_tables.is_document(file)), {})
     for part in parts:
         table = part.table

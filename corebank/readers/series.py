@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from corebank import parallel, schema
+from corebank import schema
 from corebank.errors import ReadError, UnsafeFileError
 from corebank.readers import avaatech, emsa, itrax
 from corebank.readers import table as tables
@@ -39,6 +39,13 @@ class Note(NamedTuple):
     where: str
     found: str
     items: tuple[str, ...] = ()
+
+
+class Block(NamedTuple):
+    """Files that one worker reads: of one format, and no more than go into one chunk of a bank."""
+
+    kind: str
+    entries: tuple[Entry, ...]
 
 
 class Setting(NamedTuple):
@@ -78,25 +85,35 @@ class Series:
         return pd.DataFrame(self.columns)
 
 
-def gathered(kind: str, entries: Sequence[Entry], notes: list[Note], set_aside: dict[str, str]) -> list[Series]:
-    """Read the files of a scan and part them by setting, the largest part first.
+def blocks(kind: str, entries: Sequence[Entry]) -> list[Block]:
+    """The files of a scan in pieces for `parse`, those with usual names first."""
+    ordered = _usual_names_first(entries)
+    return [Block(kind, tuple(ordered[start : start + BLOCK])) for start in range(0, len(ordered), BLOCK)]
 
-    Damaged files, changed counts and copies go into `notes`, files that are no scan point into `set_aside`.
+
+def parse(block: Block) -> list[Spectrum | ReadError]:
+    """Work for one worker: the spectra of a block of files, with an error in the place of each that cannot be read."""
+    return list(_parsed(block))
+
+
+def gathered(
+    parsed: Iterable[list[Spectrum | ReadError]], where: str, notes: list[Note], set_aside: dict[str, str]
+) -> list[Series]:
+    """Part the spectra of a scan by machine setting, the largest part first.
+
+    Damaged files and copies go into `notes`, files that are no scan point into `set_aside`.
     """
-    entries = _usual_names_first(entries)
-    blocks = [(kind, entries[start : start + BLOCK]) for start in range(0, len(entries), BLOCK)]
     series: dict[Setting, Series] = {}
-    met: dict[tuple[str, str], str] = {}
+    met: dict[str, str] = {}
     copies = list[str]()
-    where = f"{entries[0].name.rsplit('/', 1)[0]}" if entries else ""
-    for found in parallel.each(_parse, blocks, f"reading {where}", sizes=[len(block) for _, block in blocks]):
+    for found in parsed:
         for one in found:
             if isinstance(one, ReadError):
                 kind_of_it = "unsafe" if isinstance(one, UnsafeFileError) else "unreadable"
                 notes.append(Note(kind_of_it, str(one.where), f"{one.found}. {one.fix}", (str(one.where),)))
                 set_aside[str(one.where)] = "damaged"
                 continue
-            first = met.setdefault((one.sha256, one.source.rpartition("!")[2] if kind == "table" else ""), one.source)
+            first = met.setdefault(one.sha256, one.source)
             if first != one.source:
                 set_aside[one.source] = f"the same bytes as {first}"
                 copies.append(one.source)
@@ -182,18 +199,13 @@ _SMALL_DEFICIT = 1e-3
 """Share of the events above the last channel up to which a file's own total is a check of its counts."""
 
 
-def _parse(block: tuple[str, Sequence[Entry]]) -> list[Spectrum | ReadError]:
-    """Work for one worker: the spectra of a block of files, with an error in the place of each that cannot be read."""
-    return list(_parsed(*block))
-
-
-def _parsed(kind: str, entries: Sequence[Entry]) -> Iterator[Spectrum | ReadError]:
-    for file in whole(entries):
+def _parsed(block: Block) -> Iterator[Spectrum | ReadError]:
+    for file in whole(block.entries):
         if isinstance(file, ReadError):
             yield file
             continue
         try:
-            yield from FORMATS[kind].parse(file)
+            yield from FORMATS[block.kind].parse(file)
         except ReadError as error:
             yield error
 

@@ -24,9 +24,17 @@ import numpy as np
 from corebank import bank, contribution, virtual
 
 
+SECTION = 500
+"""Spectra of a section: those of Ardley Lake have 326 to 499, Lago Pato's 496."""
+
+
 def raw_folder(folder: Path, spectra: int) -> Path:
-    """Virtual Itrax sections of 100 spectra, `spectra` in all, as a scanner leaves them."""
-    expedition = replace(virtual.named("vm1"), cores=max(spectra // 500, 1), sections_per_core=min(spectra // 100, 5))
+    """Virtual Itrax sections, `spectra` in all, as a scanner leaves them: 2 mm apart, one section a core."""
+    cores, step = max(spectra // SECTION, 1), 2.0
+    size = min(spectra, SECTION)
+    expedition = replace(
+        virtual.named("vm1"), cores=cores, sections_per_core=1, spectra_per_section=size, step=step, labels_per_core=20
+    )
     virtual.write(folder, expedition)
     return folder
 

@@ -42,16 +42,18 @@ def test_the_axis_of_a_run_is_found_from_its_sum(machine: str) -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.sampled_from(sorted(MACHINES)), st.floats(0.7, 1.6), st.integers(-12, 12), st.randoms(use_true_random=False))
-def test_the_axis_is_found_whatever_the_amplifier_was_set_to(
-    machine: str, stretch: float, shift: int, random: object
-) -> None:
+@given(st.sampled_from(sorted(MACHINES)), st.floats(0.7, 1.6), st.integers(-12, 12))
+def test_the_axis_is_found_whatever_the_amplifier_was_set_to(machine: str, stretch: float, shift: int) -> None:
     """The same photons through another gain and another zero: channels are cut and joined, counts kept."""
     true, counts = INSTRUMENTS[machine], section(MACHINES[machine]).sum(axis=0).astype(float)
     edges = np.interp(
         np.arange(counts.size + 1) / stretch - shift, np.arange(counts.size + 1), np.r_[0, counts.cumsum()]
     )
-    fit = lines.find(np.diff(edges), true.anode, true.tube_voltage)
+    try:
+        fit = lines.find(np.diff(edges), true.anode, true.tube_voltage)
+    except CalibrationError:  # rather none than a wrong one: at 10 kV there are few lines
+        assert machine == "avaatech-rh-10kv"
+        return
     gain = true.gain / stretch
     # Edge i of the new channels lies at edge i / stretch - shift of the old ones; centres lie half a channel on.
     offset = true.offset + true.gain * (0.5 / stretch - 0.5 - shift)

@@ -189,6 +189,8 @@ def test_a_fetch_that_is_killed_in_the_middle_of_a_file_is_finished_by_the_next(
 
 def test_no_thread_is_left_running_after_a_failure(tmp_path: Path, server: Server) -> None:
     server.changed = {"made-up/LICENCE.md"}
+    before = set(threading.enumerate())
     with pytest.raises(samples.SampleError):
         samples.fetch("made-up", tmp_path, base_url=server.url)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")] == []
+    left = set(threading.enumerate()) - before
+    assert [thread.name for thread in left if thread.name.startswith("ThreadPoolExecutor")] == []
