@@ -88,7 +88,7 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str
     if checked is None:
         print(report, file=sys.stderr)
         print(
-            f"corebank: {folder}: nothing was added. Mend what is refused, decide what needs a decision, and try again.",
+            f"corebank: {folder}: nothing was added. Mend what is refused, decide what needs a decision, try again.",
             file=sys.stderr,
         )
         return 1

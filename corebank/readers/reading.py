@@ -15,8 +15,7 @@ from corebank.errors import ReadError
 from corebank.readers import baxil, dates, evaluations, itrax, itrax_tables, series
 from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import HEAD, Entry, File, loaded, stem
-from corebank.readers.series import Note
-from corebank.readers.spectrum import Spectrum
+from corebank.readers.series import Note, Parsed
 from corebank.schema import Flag
 
 
@@ -37,7 +36,7 @@ class Reading:
 def read(
     kind: str,
     folder: str,
-    parsed: Iterable[list[Spectrum | ReadError]],
+    parsed: Iterable[Parsed],
     companions: Sequence[Entry],
     evaluation: str = "",
     said: str = "",

@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -68,6 +70,25 @@ class Setting(NamedTuple):
         return ", ".join(filter(None, words))
 
 
+class Part(NamedTuple):
+    """The spectra of one block that share a setting."""
+
+    setting: Setting
+    counts: np.ndarray
+    """(spectrum, channel) uint32 [count]"""
+    columns: dict[str, list[Any]]
+    """Column -> its value for each spectrum."""
+    first: Spectrum
+    """One of them, with its header."""
+
+
+class Parsed(NamedTuple):
+    """What a worker makes of a block."""
+
+    parts: list[Part]
+    errors: list[ReadError]
+
+
 @dataclass(slots=True, eq=False)
 class Series:
     """The spectra of one setting, in the order in which they were read."""
@@ -78,6 +99,15 @@ class Series:
     total: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Sum of all of them, (channel,) [count]."""
     first: Spectrum | None = None
+
+    def append(self, part: Part, rows: np.ndarray) -> None:
+        """Add the spectra of `part` that `rows` (spectrum,) bool marks."""
+        counts = part.counts if rows.all() else part.counts[rows]
+        added = counts.sum(axis=0, dtype=np.int64)
+        self.total = self.total + added if self.total.size else added
+        self.counts.append(counts)
+        for name, values in part.columns.items():
+            self.columns.setdefault(name, []).extend(compress(values, rows))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -91,41 +121,45 @@ def blocks(kind: str, entries: Sequence[Entry]) -> list[Block]:
     return [Block(kind, tuple(ordered[start : start + BLOCK])) for start in range(0, len(ordered), BLOCK)]
 
 
-def parse(block: Block) -> list[Spectrum | ReadError]:
-    """Work for one worker: the spectra of a block of files, with an error in the place of each that cannot be read."""
-    return list(_parsed(block))
+def parse(block: Block) -> Parsed:
+    """Work for one worker: the spectra of a block of files by machine setting, and the files that cannot be read."""
+    parts: dict[Setting, list[Spectrum]] = {}
+    errors: list[ReadError] = []
+    for one in _parsed(block):
+        if isinstance(one, ReadError):
+            errors.append(one)
+            continue
+        setting = Setting(one.counts.size, one.tube_voltage, one.filter, one.detector, one.anode)
+        parts.setdefault(_known(setting, parts), []).append(one)
+    return Parsed([_columns(setting, spectra) for setting, spectra in parts.items()], errors)
 
 
-def gathered(
-    parsed: Iterable[list[Spectrum | ReadError]], where: str, notes: list[Note], set_aside: dict[str, str]
-) -> list[Series]:
-    """Part the spectra of a scan by machine setting, the largest part first.
+def gathered(parsed: Iterable[Parsed], where: str, notes: list[Note], set_aside: dict[str, str]) -> list[Series]:
+    """Join the parts of a scan's blocks by machine setting, the largest series first.
 
     Damaged files and copies go into `notes`, files that are no scan point into `set_aside`.
     """
     series: dict[Setting, Series] = {}
     met: dict[str, str] = {}
     copies = list[str]()
-    for found in parsed:
-        for one in found:
-            if isinstance(one, ReadError):
-                kind_of_it = "unsafe" if isinstance(one, UnsafeFileError) else "unreadable"
-                notes.append(Note(kind_of_it, str(one.where), f"{one.found}. {one.fix}", (str(one.where),)))
-                set_aside[str(one.where)] = "damaged"
-                continue
-            first = met.setdefault(one.sha256, one.source)
-            if first != one.source:
-                set_aside[one.source] = f"the same bytes as {first}"
-                copies.append(one.source)
-                continue
-            setting = Setting(one.counts.size, one.tube_voltage, one.filter, one.detector, one.anode)
-            setting = next((known for known in series if _same(known, setting)), setting)
+    for block in parsed:
+        for error in block.errors:
+            kind = "unsafe" if isinstance(error, UnsafeFileError) else "unreadable"
+            notes.append(Note(kind, str(error.where), f"{error.found}. {error.fix}", (str(error.where),)))
+            set_aside[str(error.where)] = "damaged"
+        for part in block.parts:
+            sources, hashes = part.columns["source"], part.columns["source_sha256"]
+            fresh = [met.setdefault(sha, name) == name for sha, name in zip(hashes, sources, strict=True)]
+            for name, sha in zip(compress(sources, map(not_, fresh)), compress(hashes, map(not_, fresh)), strict=True):
+                set_aside[name] = f"the same bytes as {met[sha]}"
+                copies.append(name)
+            setting = _known(part.setting, series)
             if setting not in series:
-                series[setting] = Series(setting, Spool(setting.channels))
-            _append(series[setting], one)
+                series[setting] = Series(setting, Spool(setting.channels), first=part.first)
+            series[setting].append(part, np.array(fresh, dtype=bool))
     if copies:
         notes.append(Note("copies", where, f"{len(copies)} files hold the same bytes as others", tuple(copies)))
-    return sorted(series.values(), key=lambda one: -one.counts.rows)
+    return sorted((one for one in series.values() if one.counts.rows), key=lambda one: -one.counts.rows)
 
 
 def dataset(series: Series, scanner: str, more: Mapping[str, object], set_aside: dict[str, str]) -> xr.Dataset:
@@ -217,22 +251,24 @@ def _usual_names_first(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for _, entry in sorted(zip(patterns, entries, strict=True), key=lambda pair: -count[pair[0]])]
 
 
-def _append(series: Series, one: Spectrum) -> None:
-    series.first = series.first or one
-    series.total = one.counts.astype(np.int64) if not series.total.size else series.total + one.counts
-    series.counts.append([one.counts])
-    told = {name: getattr(one, name) for name in _KEPT} | {
-        "source_sha256": one.sha256,
-        "sum": int(one.counts.sum(dtype=np.int64)),
-    }
-    for name, value in told.items():
-        series.columns.setdefault(name, []).append(value)
+def _columns(setting: Setting, spectra: Sequence[Spectrum]) -> Part:
+    """Spectra of one setting as arrays: what goes from a worker to the program, headers left behind."""
+    counts = np.stack([one.counts for one in spectra])
+    columns: dict[str, list[Any]] = {name: [getattr(one, name) for one in spectra] for name in _KEPT}
+    columns["source_sha256"] = [one.sha256 for one in spectra]
+    columns["sum"] = counts.sum(axis=1, dtype=np.int64).tolist()
+    return Part(setting, counts, columns, spectra[0])
 
 
 _KEPT = (
     "source", "position", "depth", "live_time", "real_time", "tube_voltage", "tube_current", "gain", "offset", "total",
     "day", "clock", "core", "section", "replicate", "in_position",
 )  # fmt: skip
+
+
+def _known(setting: Setting, settings: Iterable[Setting]) -> Setting:
+    """The one of `settings` that is the same, or `setting` itself."""
+    return next((known for known in settings if _same(known, setting)), setting)
 
 
 def _same(one: Setting, other: Setting) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 
 import dask.array as da
@@ -37,8 +36,8 @@ class Spool:
         self._waiting: list[np.ndarray] = []
         self._blocks: list[tuple[Path, int]] = []
 
-    def append(self, counts: Sequence[np.ndarray]) -> None:
-        """Add spectra, each (channel,) uint32."""
+    def append(self, counts: np.ndarray) -> None:
+        """Add spectra, (spectrum, channel) uint32."""
         self._waiting.extend(counts)
         self.rows += len(counts)
         while len(self._waiting) >= BLOCK:

@@ -23,7 +23,6 @@ import numpy as np
 
 from corebank import bank, contribution, virtual
 
-
 SECTION = 500
 """Spectra of a section: those of Ardley Lake have 326 to 499, Lago Pato's 496."""
 
