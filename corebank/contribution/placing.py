@@ -206,8 +206,9 @@ def _no_spectra(words: Metadata, section: Section, found: Survey) -> Finding:
 
 
 def _tell_unlisted(found: Survey, out: Placed) -> None:
+    known = out.used | out.set_aside.keys()
     for scan in found.scans:
-        left = [entry.name for entry in scan.spectra if entry.name not in out.used | out.set_aside.keys()]
+        left = [entry.name for entry in scan.spectra if entry.name not in known]
         if left:
             out.findings.append(
                 finding(

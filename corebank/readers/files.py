@@ -68,7 +68,8 @@ class Entry:
 
 def stem(name: str) -> str:
     """File name without folders, archive and ending: ``L000000``."""
-    return PurePosixPath(split(name)[-1]).stem
+    last = split(name)[-1].rpartition("/")[2]
+    return last.rpartition(".")[0] or last
 
 
 def split(name: str) -> list[str]:
