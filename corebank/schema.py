@@ -90,13 +90,13 @@ class Flag(IntFlag):
     EMPTY = 1
     """No counts at all."""
     LOW_COUNTS = 2
-    """Fewer counts in total than `corebank.quality.LOW_COUNTS`."""
+    """Few counts in total; `corebank.quality.THRESHOLDS` says how few, as for all that rest on counts."""
     HIGH_DEAD_TIME = 4
-    """1 - live time / real time is above `corebank.quality.HIGH_DEAD_TIME`."""
+    """The detector was blind for most of the clock time."""
     NOT_IN_POSITION = 8
     """The scanner, or the result table's ``validity``, says that the detector did not reach its place."""
     SATURATED = 16
-    """Channels stand at the end of their counter; see `corebank.quality`, as for all below."""
+    """Channels stand at the end of their counter."""
     AIR_GAP = 32
     """More argon of the air than in the rest of the run."""
     GAIN_JUMP = 64
