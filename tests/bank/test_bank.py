@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from corebank.errors import BankError, BankNotFoundError, CorebankError
 from corebank.schema import RUN_ATTRIBUTES, SPECTRUM, EnergyGrid
 from tests.bank.conftest import made
 from tests.conftest import GRID
-from tests.scanner import SECTION, contents, spectra, write_expedition, write_itrax
+from tests.scanner import SECTION, contents, spectra, write_expedition, write_itrax, write_zip
 
 
 @settings(deadline=None, max_examples=4)
@@ -107,6 +108,15 @@ def test_a_renamed_copy_adds_nothing_either(bank: banks.Bank, tmp_path: Path) ->
     again = bank.add(contribution.checked(copy))
     assert again.nothing_new
     assert again.already == {"first": 5, "second": 5}
+
+
+def test_files_in_another_order_add_nothing(bank: banks.Bank, tmp_path: Path) -> None:
+    bank.add(made(tmp_path / "cruise1", zipped=True))
+    for archive in (tmp_path / "cruise1").rglob("*.zip"):
+        with zipfile.ZipFile(archive) as packed:
+            members = {name: packed.read(name) for name in reversed(packed.namelist())}
+        write_zip(archive, members)
+    assert bank.add(contribution.checked(tmp_path / "cruise1")).nothing_new
 
 
 def test_one_section_more_adds_that_section_alone(bank: banks.Bank, tmp_path: Path) -> None:
