@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -94,6 +97,7 @@ def write(
     before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
     cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
     sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
+    report = json.loads(contribution.report.to_json())
     layout.describe(
         session.store,
         expedition,
@@ -104,14 +108,21 @@ def write(
             "measurements": before.get("measurements", 0) + len(measurements),
         },
     )
-    for name, run in runs.items():
+
+    def write_run(name: str) -> None:
+        run, group = runs[name], f"{expedition}/{name}"
         on_grid = calibrate.intensity(run, bank.grid, name)
         whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
         whole["contribution"] = whole["contribution"].copy(data=np.full(sizes[name], name_of, dtype=object))
-        layout.write_run(
-            session.store, f"{expedition}/{name}", whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
-        )
-        _write_evaluations(session.store, f"{expedition}/{name}", contribution, name, run)
+        whole = whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
+        layout.write_run(session.store, group, whole)
+        _write_evaluations(session.store, group, contribution, name, run)
+
+    # Threads, and Dask's in them: an Icechunk session does not leave its process. Most runs are a single shard, so that
+    # only several of them keep several cores busy.
+    with dask.config.set(scheduler="threads"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(write_run, runs):
+            pass
     if len(measurements):
         layout.append_measurements(
             session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements"))
@@ -122,7 +133,7 @@ def write(
         {
             "expedition": expedition,
             "toml": metadata.text,
-            "report": json.loads(contribution.report.to_json()),
+            "report": {key: said for key, said in report.items() if key != "profiles"},  # drawn of what is in the bank
             "written_by": f"corebank {__version__}",
         },
     )

@@ -48,7 +48,7 @@ def published(raw: Path, corpus: Path) -> int:
                 content = archive.read(member)
                 table = content[content.index(b"\r", content.index(b"channel\tcontent")) + 1 :]
                 counts = np.loadtxt(io.BytesIO(table), usecols=1)
-                np.savetxt(corpus / f"{path.parent.name}_{Path(member).stem}.csv", counts, delimiter=",")
+                np.savetxt(corpus / f"{path.parent.name}_{Path(member).stem}.csv", counts, fmt="%d")
                 done += 1
     return done
 
