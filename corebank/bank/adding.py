@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -108,21 +105,14 @@ def write(
             "measurements": before.get("measurements", 0) + len(measurements),
         },
     )
-
-    def write_run(name: str) -> None:
-        run, group = runs[name], f"{expedition}/{name}"
+    for name, run in runs.items():  # one after the other: two writers of one Icechunk session block each other for good
+        group = f"{expedition}/{name}"
         on_grid = calibrate.intensity(run, bank.grid, name)
         whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
         whole["contribution"] = whole["contribution"].copy(data=np.full(sizes[name], name_of, dtype=object))
         whole = whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
         layout.write_run(session.store, group, whole)
         _write_evaluations(session.store, group, contribution, name, run)
-
-    # Threads, and Dask's in them: an Icechunk session does not leave its process. Most runs are a single shard, so that
-    # only several of them keep several cores busy.
-    with dask.config.set(scheduler="threads"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(write_run, runs):
-            pass
     if len(measurements):
         layout.append_measurements(
             session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements"))

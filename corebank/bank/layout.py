@@ -63,7 +63,8 @@ def write_run(store: Any, group: str, run: xr.Dataset) -> None:
     }
     wide = [name for name in run.data_vars if run[name].ndim == 2 and run[name].chunks]
     lazy = run.assign({name: run[name].chunk(spectrum=encoding[str(name)]["shards"][0]) for name in wide})
-    lazy.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
+    with dask.config.set(scheduler="threads"):  # an Icechunk session does not leave its process
+        lazy.to_zarr(store, group=group, mode="w-", consolidated=False, zarr_format=3, encoding=encoding)
 
 
 def write_evaluation(store: Any, group: str, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
