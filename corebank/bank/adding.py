@@ -144,14 +144,13 @@ def write(
 def _write_evaluations(store: Any, group: str, contribution: Contribution, name: str, run: xr.Dataset) -> None:
     """Keep every evaluation that lay beside the spectra of a run, row by row beside its spectra."""
     stems = [stem(str(source)) for source in run["source"].values]
-    chosen = str(run["energy_source"].values[0])
     for number, one in enumerate(contribution.evaluations.get(name, ()), 1):
         table = one.table.reindex(stems)
         about = {
             "name": one.name,
             "sha256": one.sha256,
             "rows": len(one.table),
-            "calibrates": chosen.endswith(f"/{one.name}") or chosen == one.name,
+            "calibrates": one.calibrates,
         }
         layout.write_evaluation(store, f"{group}/{EVALUATIONS}/{number}", table.astype(np.float64), about)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -49,7 +50,7 @@ def place(words: Metadata, found: Survey) -> Placed:
             out.findings.append(_no_spectra(words, section, found))
     # A table may hold a hundred cores: it is read once, and each section takes its rows.
     first = {scan.folder: number for number, (_, scan) in reversed(list(enumerate(work))) if scan.kind == "table"}
-    own = [number for number, (_, scan) in enumerate(work) if first.get(scan.folder, number) == number]
+    own = dict.fromkeys(number for number, (_, scan) in enumerate(work) if first.get(scan.folder, number) == number)
     readings = readers.read_scans(
         [work[number][1] for number in own],
         [work[number][0].evaluation for number in own],
@@ -68,12 +69,13 @@ def place(words: Metadata, found: Survey) -> Placed:
                 reading = _rows(reading, section)
             _place(words.scanner, section, scan, reading, out)
     _tell_unlisted(found, out)
+    _tell_rows_left(tables, out)
     return out
 
 
 def told(note: Note) -> Finding:
     """What a reader noted, as a finding."""
-    return finding(note.kind, note.where, note.found.rstrip("."), items=note.items)
+    return finding(note.kind, note.where, note.found, fix=note.fix, items=note.items)
 
 
 def _part(scan: Scan, section: Section) -> Scan | None:
@@ -110,22 +112,23 @@ def _place(scanner: Scanner, section: Section, scan: Scan, reading: Reading, out
         return
     names = _run_names(section, reading)
     out.findings += machine.between(section, names, reading)
-    for name, run in zip(names, reading.runs, strict=True):
+    for name, run, tables in zip(names, reading.runs, reading.evaluations, strict=True):
         _finish(name, run, scanner, section, out)
-        out.evaluations[name] = reading.evaluations
+        out.evaluations[name] = tables
 
 
 def _rows(reading: Reading, section: Section) -> Reading:
     """Of a table's spectra, those that belong to `section`."""
     if not section.files:
         return reading
-    runs, settings = [], []
-    for run, setting in zip(reading.runs, reading.settings, strict=True):
+    runs, settings, evaluations = [], [], []
+    for run, setting, tables in zip(reading.runs, reading.settings, reading.evaluations, strict=True):
         ours = np.flatnonzero([_matches(str(name), section) for name in run["source"].values])
         if ours.size:
             runs.append(run.isel(spectrum=ours))
             settings.append(setting)
-    return replace(reading, runs=runs, settings=settings)
+            evaluations.append(tables)
+    return replace(reading, runs=runs, settings=settings, evaluations=evaluations)
 
 
 def _run_names(section: Section, reading: Reading) -> list[str]:
@@ -203,6 +206,16 @@ def _no_spectra(words: Metadata, section: Section, found: Survey) -> Finding:
     known = readers.shortlist(sorted({scan.folder for scan in found.scans} - listed)) or "none that is not listed"
     what = f"no spectra in this folder that match {section.files!r}" if section.files else "no spectra in this folder"
     return finding("no-spectra", section.folder, f"{what}. Folders with spectra: {known}")
+
+
+def _tell_rows_left(tables: Mapping[str, Reading], out: Placed) -> None:
+    """Spectra of a table that the pattern of no section takes: the file is used, and they would be lost unseen."""
+    taken = {str(source) for run in out.runs.values() for source in run["source"].values}
+    for name, reading in tables.items():
+        left = tuple(str(source) for run in reading.runs for source in run["source"].values if str(source) not in taken)
+        if left and taken:  # where nothing was taken, the reason is told already
+            what = f"{len(left)} spectra of the table that no [[core.section]] takes"
+            out.findings.append(finding("unlisted", name, what, items=left))
 
 
 def _tell_unlisted(found: Survey, out: Placed) -> None:

@@ -20,7 +20,7 @@ from corebank.errors import ReadError
 from corebank.readers import baxil, itrax, itrax_tables, reading, series, table
 from corebank.readers.files import HEAD, Entry, File, entries, heads, split
 from corebank.readers.reading import Reading
-from corebank.readers.series import FORMATS, Note
+from corebank.readers.series import FORMATS, Note, unreadable
 from corebank.readers.spectrum import Spectrum
 
 
@@ -58,9 +58,9 @@ def survey(folder: Path) -> Survey:
     out = Survey()
     listed, errors = entries(folder)
     for error in errors:
-        kind = "unsafe" if type(error).__name__ == "UnsafeFileError" else "unreadable"
-        out.notes.append(Note(kind, str(error.where), f"{error.found}. {error.fix}", (str(error.where),)))
-        out.set_aside[str(error.where)] = "unsafe" if kind == "unsafe" else "damaged"
+        note = unreadable(error)
+        out.notes.append(note)
+        out.set_aside[note.where] = "unsafe" if note.kind == "unsafe" else "damaged"
     found: dict[tuple[str, str], Scan] = {}
     others: list[tuple[Entry, bytes]] = []
     alike: dict[str, Scan] = {}
@@ -75,7 +75,7 @@ def survey(folder: Path) -> Survey:
 
     for entry, head in heads(unlike()):
         if isinstance(head, ReadError):
-            out.notes.append(Note("unreadable", entry.name, f"{head.found}. {head.fix}", (entry.name,)))
+            out.notes.append(unreadable(head))
             out.set_aside[entry.name] = "damaged"
         elif kind := _kind(head) or _kind_of_workbook(entry, head):
             if kind == "itrax" and itrax.is_sum(entry.name):
@@ -111,7 +111,7 @@ def scans(folder: Path) -> tuple[list[Scan], dict[str, str]]:
     found = survey(folder)
     for note in found.notes:
         if note.kind in ("unsafe", "unreadable"):
-            raise ReadError(note.where, note.found.rstrip("."), "Nothing below the folder was read")
+            raise ReadError(note.where, note.found, note.fix or "Nothing below the folder was read")
     return found.scans, found.set_aside
 
 
@@ -195,7 +195,7 @@ def read(path: Path) -> xr.Dataset:
     found = read_scan(Scan(".", kind, [Entry(path.name, path)]))
     for note in found.notes:
         if note.kind in ("unreadable", "unsafe", "counts-changed"):
-            raise ReadError(path, note.found.rstrip("."), "Copy it from the scanner again")
+            raise ReadError(path, note.found, note.fix or "Copy it from the scanner again")
     if not found.runs:
         raise ReadError(path, "holds no spectrum", "Give the raw file of the scanner")
     return found.runs[0].load()

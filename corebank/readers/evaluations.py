@@ -33,6 +33,8 @@ class Evaluation:
     sha256: str
     table: pd.DataFrame
     """One row per spectrum, indexed by file stem; every column of the file as float64."""
+    calibrates: bool = False
+    """True for the one whose gains the run has."""
 
     def calibrated(self, stems: Sequence[str]) -> np.ndarray:
         """Which of the spectra it gives a gain and an offset, (spectrum,) bool; none where the table has no gains."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -27,7 +27,8 @@ class Reading:
     """One per machine setting, the largest first; counts are lazy."""
     settings: list[str] = field(default_factory=list)
     """The setting of each run, in words."""
-    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluations: list[list[Evaluation]] = field(default_factory=list)
+    """Of each run, every evaluation beside the spectra."""
     notes: list[Note] = field(default_factory=list)
     set_aside: dict[str, str] = field(default_factory=dict)
     """File -> why it is no scan point."""
@@ -44,7 +45,7 @@ def read(
     """Make runs of the spectra of a scan series, in blocks as they were parsed; see `corebank.readers.read_scan`."""
     out = Reading()
     beside = list(loaded(companions))
-    out.evaluations = _evaluations(folder, beside, out)
+    tables = _evaluations(folder, beside, out)
     parts = series.gathered(parsed, folder, out.notes, out.set_aside)
     record = next((itrax_tables.document(file) for file in beside if itrax_tables.is_document(file)), {})
     for part in parts:
@@ -54,10 +55,12 @@ def read(
         known = _day_of(record)
         if not said and (day := dates.ambiguous(table["day"].tolist(), known)):
             out.notes.append(Note("date", str(table["source"][0]), f"the date {day!r} may be in two months"))
+        calibrated, chosen = _calibrated(table, folder, out, tables, beside, evaluation)
         columns = {
             "scanned_at": dates.parse(table["day"].tolist(), table["clock"].tolist(), known, said),
-            **_calibrated(table, folder, out, beside, evaluation),
+            **calibrated,
         }
+        out.evaluations.append([replace(one, calibrates=one is chosen) for one in tables])
         out.runs.append(series.dataset(part, kind, columns, out.set_aside))
         out.settings.append(str(part.setting))
         if kind == "itrax" and part.first is not None and itrax.rates_mislabelled(part.first):
@@ -80,14 +83,19 @@ def _evaluations(folder: str, beside: Sequence[File], out: Reading) -> list[Eval
 
 
 def _calibrated(
-    table: pd.DataFrame, folder: str, out: Reading, beside: Sequence[File], wanted: str
-) -> Mapping[str, object]:
+    table: pd.DataFrame,
+    folder: str,
+    out: Reading,
+    tables: Sequence[Evaluation],
+    beside: Sequence[File],
+    wanted: str,
+) -> tuple[Mapping[str, object], Evaluation | None]:
     """Energy axis with its source, and flags, of each spectrum: by the chosen evaluation, the settings file, the file.
 
-    Spectra that an evaluation leaves out get the run's median.
+    Spectra that an evaluation leaves out get the run's median. The chosen evaluation comes second, or None.
     """
     stems = [stem(name) for name in table["source"]]
-    ours = [one for one in out.evaluations if len(one.table.index.intersection(stems)) or one.table.empty]
+    ours = [one for one in tables if len(one.table.index.intersection(stems)) or one.table.empty]
     chosen = evaluations.choose(ours, stems, wanted, folder)
     valid = table["in_position"].to_numpy(bool)
     gain, offset = table["gain"].to_numpy(np.float64), table["offset"].to_numpy(np.float64)
@@ -100,16 +108,19 @@ def _calibrated(
         source = np.where(known, name, f"median of {name}").astype(object)
         valid = rows["valid"].to_numpy(object) != False  # noqa: E712 - NaN: a row the table lacks is not invalid
         _tell(chosen, ours, table["source"].tolist(), known, folder, out)
-    elif file := next((file for file in beside if itrax_tables.settings(file)), None):
-        pair = itrax_tables.settings(file) or (np.nan, np.nan)
-        gain, offset = np.full(len(stems), pair[0]), np.full(len(stems), pair[1])
-        source = np.full(len(stems), file.name, dtype=object)
-    return {
+    else:
+        for file in beside:
+            if pair := itrax_tables.settings(file):
+                gain, offset = np.full(len(stems), pair[0]), np.full(len(stems), pair[1])
+                source = np.full(len(stems), file.name, dtype=object)
+                break
+    columns = {
         "energy_gain": gain,
         "energy_offset": offset,
         "energy_source": source,
         "flags": np.where(valid, 0, int(Flag.NOT_IN_POSITION)),
     }
+    return columns, chosen
 
 
 def _tell(

@@ -41,6 +41,15 @@ class Note(NamedTuple):
     where: str
     found: str
     items: tuple[str, ...] = ()
+    fix: str = ""
+    """What to do, where it is more exact than what the kind says."""
+
+
+def unreadable(error: ReadError) -> Note:
+    """What is to be told of a file that cannot be read."""
+    where = str(error.where)
+    kind = "unsafe" if isinstance(error, UnsafeFileError) else "unreadable"
+    return Note(kind, where, error.found, (where,), error.fix)
 
 
 class Block(NamedTuple):
@@ -144,8 +153,7 @@ def gathered(parsed: Iterable[Parsed], where: str, notes: list[Note], set_aside:
     copies = list[str]()
     for block in parsed:
         for error in block.errors:
-            kind = "unsafe" if isinstance(error, UnsafeFileError) else "unreadable"
-            notes.append(Note(kind, str(error.where), f"{error.found}. {error.fix}", (str(error.where),)))
+            notes.append(unreadable(error))
             set_aside[str(error.where)] = "damaged"
         for part in block.parts:
             sources, hashes = part.columns["source"], part.columns["source_sha256"]

@@ -133,3 +133,21 @@ def test_every_evaluation_of_a_run_is_in_the_bank_beside_its_spectra(tmp_path: P
     )
     assert early["Fe"].notna().sum() == 3
     assert made.run("cruise1", "s1").sizes["spectrum"] == 5
+
+
+def test_an_evaluation_of_the_same_name_in_another_folder_is_not_taken_for_the_one_that_calibrates(
+    tmp_path: Path,
+) -> None:
+    folder = write_expedition(tmp_path / "cruise1", sections=["S1"], laboratory=None)
+    (folder / "S1" / "2013").mkdir()
+    rows = [(f"L{row:06d}", float(row), 1, 0.09, 0.0) for row in range(5)]
+    (folder / "S1" / "2013" / "Results.txt").write_bytes(results_table(rows))
+    say(folder, 'run = "s1"', 'run = "s1"\nevaluation = "2013/Results.txt"')
+    made = banks.create(tmp_path / "bank", site="lab", grid=GRID)
+    made.add(contribution.checked(folder))
+    tables = made.evaluations("cruise1", "s1")
+    assert {name: table.attrs["calibrates"] for name, table in tables.items()} == {
+        "2013/Results.txt": True,
+        "Results.txt": False,
+    }
+    assert set(made.run("cruise1", "s1")["energy_gain"].values) == {0.09}

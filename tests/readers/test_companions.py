@@ -67,8 +67,9 @@ def test_every_evaluation_is_kept_and_it_is_said_which_one_calibrates(tmp_path: 
     run = scan(tmp_path, result__txt=results_table(rows(4, 0.01)))
     found = read_in(tmp_path)
     assert set(run["energy_gain"].values) == {0.01}, "an evaluation beside the spectra comes before one below"
-    assert [one.name for one in found.evaluations] == ["2013/Results.txt", "result.txt"]
-    assert found.evaluations[0].table["Fe"].tolist() == [84898.0] * 4
+    (tables,) = found.evaluations
+    assert [(one.name, one.calibrates) for one in tables] == [("2013/Results.txt", False), ("result.txt", True)]
+    assert tables[0].table["Fe"].tolist() == [84898.0] * 4
     assert [(note.kind, note.found) for note in found.notes] == [
         ("evaluations", "2 evaluations of these spectra; result.txt calibrates")
     ]
