@@ -57,6 +57,7 @@ def place(words: Metadata, found: Survey) -> Placed:
         dates=words.scanner.dates,
     )
     tables: dict[str, Reading] = {}
+    taken: set[str] = set()
     for number, (section, scan) in enumerate(work):
         reading = next(readings) if number in own else tables.get(scan.folder)
         if isinstance(reading, CorebankError):
@@ -67,9 +68,12 @@ def place(words: Metadata, found: Survey) -> Placed:
             if scan.kind == "table":
                 tables[scan.folder] = reading
                 reading = _rows(reading, section)
+                taken.update(str(source) for run in reading.runs for source in run["source"].values)
+                if not reading.runs:
+                    out.findings.append(_no_spectra(words, section, found))
             _place(words.scanner, section, scan, reading, out)
     _tell_unlisted(found, out)
-    _tell_rows_left(tables, out)
+    _tell_rows_left(tables, taken, out)
     return out
 
 
@@ -208,12 +212,11 @@ def _no_spectra(words: Metadata, section: Section, found: Survey) -> Finding:
     return finding("no-spectra", section.folder, f"{what}. Folders with spectra: {known}")
 
 
-def _tell_rows_left(tables: Mapping[str, Reading], out: Placed) -> None:
+def _tell_rows_left(tables: Mapping[str, Reading], taken: set[str], out: Placed) -> None:
     """Spectra of a table that the pattern of no section takes: the file is used, and they would be lost unseen."""
-    taken = {str(source) for run in out.runs.values() for source in run["source"].values}
     for name, reading in tables.items():
         left = tuple(str(source) for run in reading.runs for source in run["source"].values if str(source) not in taken)
-        if left and taken:  # where nothing was taken, the reason is told already
+        if left:
             what = f"{len(left)} spectra of the table that no [[core.section]] takes"
             out.findings.append(finding("unlisted", name, what, items=left))
 

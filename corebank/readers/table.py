@@ -94,8 +94,8 @@ def _by_row(file: File, table: pd.DataFrame, found: Axis) -> list[Spectrum]:
     spectra, met = [], set[str]()
     for number_, cells in zip(table.index, table.to_numpy(dtype=object), strict=True):
         row = _Row({names[place]: cells[place] for place in others}, known, f"{file.name}, row {number_}")
-        title = "/".join(text for text in (row.text("core"), row.text("file")) if text)
-        title = f"{title} ({number_})" if title in met else title or str(number_)
+        title = "/".join(filter(None, (row.text("core"), row.text("file", str(number_)))))
+        title = f"{title} ({number_})" if title in met else title
         met.add(title)
         counts = exact([text.strip().encode() for text in cells[found.first : last]], row.where)
         spectra.append(row.spectrum(counts, found, source=f"{file.name}!{title}", sha256=_hash(list(cells))))

@@ -164,7 +164,7 @@ def test_columns_are_read_in_the_units_that_they_name() -> None:
     (one,) = parse(text(header, [["C1", "1,5", "10", "150", "30", "20", "grey", *spectra(1)[0]]], mark=";"))
     assert (one.core, one.position, one.live_time, one.tube_voltage) == ("C1", 15.0, 10.0, 30.0)
     assert (one.tube_current, one.gain, one.header["colour"]) == (0.15, 0.02, "grey")
-    assert one.source == "t.csv!C1"
+    assert one.source == "t.csv!C1/2"
 
 
 def test_a_column_of_counts_may_be_named_by_its_place() -> None:
