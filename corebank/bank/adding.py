@@ -16,21 +16,14 @@ import xarray as xr
 
 from corebank import __version__, calibrate
 from corebank.bank import layout
+from corebank.bank.records import CONTRIBUTIONS, EVALUATIONS, MEASUREMENTS
+from corebank.bank.repository import Repository
 from corebank.contribution import Contribution
 from corebank.errors import BankError
 from corebank.readers.files import stem
 
 if TYPE_CHECKING:
     from corebank.bank import Bank
-
-CONTRIBUTIONS = "contributions"
-"""Group with what each contributor said; no expedition can have this name."""
-
-EVALUATIONS = "evaluations"
-"""Group, below a run, of the evaluations that lay beside its spectra."""
-
-MEASUREMENTS = "measurements"
-"""Group of an expedition's laboratory values; no run can have this name."""
 
 
 def new_runs(bank: Bank, contribution: Contribution) -> tuple[dict[str, xr.Dataset], dict[str, int]]:
@@ -52,7 +45,7 @@ def new_runs(bank: Bank, contribution: Contribution) -> tuple[dict[str, xr.Datas
         elif elsewhere is not None or name in held:
             other = elsewhere or name
             raise BankError(
-                f"{bank.path}, {expedition}/{other}",
+                f"{bank.address}, {expedition}/{other}",
                 f"shares {len(ours & hashes[other])} of {len(ours)} spectra with run {name}",
                 "Give the scan a run name of its own, and leave out the spectra that are in the bank",
             )
@@ -80,9 +73,13 @@ def identifier(contribution: Contribution) -> str:
 
 
 def write(
-    session: Any, bank: Bank, contribution: Contribution, runs: dict[str, xr.Dataset], measurements: pd.DataFrame
+    repository: Repository,
+    bank: Bank,
+    contribution: Contribution,
+    runs: dict[str, xr.Dataset],
+    measurements: pd.DataFrame,
 ) -> str:
-    """Write `runs` and `measurements` into a writable Icechunk session on the head that `bank` shows, and commit.
+    """Write `runs` and `measurements` as one commit on the head that `bank` shows.
 
     Returns the snapshot.
     """
@@ -91,6 +88,7 @@ def write(
         contribution.metadata.expedition.name,
         identifier(contribution),
     )
+    session = repository.session()
     before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
     cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
     sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
@@ -127,17 +125,16 @@ def write(
             "written_by": f"corebank {__version__}",
         },
     )
-    return str(
-        session.commit(
-            f"add {expedition}: {sum(sizes.values())} spectra in {len(runs)} runs, {len(measurements)} measurements",
-            metadata={
-                "contribution": name_of,
-                "expedition": expedition,
-                "runs": sorted(runs),
-                "spectra": sum(sizes.values()),
-                "measurements": len(measurements),
-            },
-        )
+    return repository.commit(
+        session,
+        f"add {expedition}: {sum(sizes.values())} spectra in {len(runs)} runs, {len(measurements)} measurements",
+        {
+            "contribution": name_of,
+            "expedition": expedition,
+            "runs": sorted(runs),
+            "spectra": sum(sizes.values()),
+            "measurements": len(measurements),
+        },
     )
 
 

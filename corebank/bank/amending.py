@@ -16,6 +16,8 @@ import xarray as xr
 
 from corebank import __version__, calibrate, schema
 from corebank.bank import adding, layout
+from corebank.bank.records import CONTRIBUTIONS, MEASUREMENTS
+from corebank.bank.repository import Repository
 from corebank.contribution import Contribution
 from corebank.errors import BankError
 
@@ -64,16 +66,16 @@ def changes(bank: Bank, contribution: Contribution, because: str) -> Changes:
     """
     expedition = contribution.metadata.expedition.name
     if not because.strip():
-        raise BankError(bank.path, "an amendment needs a reason", 'Say why, as in --because "S2 starts at 1257 mm"')
+        raise BankError(bank.address, "an amendment needs a reason", 'Say why, as in --because "S2 starts at 1257 mm"')
     held = bank.runs(expedition)
     runs, attributes = {}, {}
     for name, run in contribution.runs.items():
         if name not in held:
             raise BankError(
-                f"{bank.path}, {expedition}", f"there is no run {name} to amend", "Bring it in with corebank add"
+                f"{bank.address}, {expedition}", f"there is no run {name} to amend", "Bring it in with corebank add"
             )
         before = bank.run(expedition, name, "counts")
-        now = _in_order(run, before, f"{bank.path}, {expedition}/{name}")
+        now = _in_order(run, before, f"{bank.address}, {expedition}/{name}")
         columns = tuple(
             column for column in schema.SPECTRUM if column not in _KEPT and not _same(before[column], now[column])
         )
@@ -95,12 +97,13 @@ def changes(bank: Bank, contribution: Contribution, because: str) -> Changes:
     )
 
 
-def write(session: Any, bank: Bank, contribution: Contribution, changes: Changes, because: str) -> str:
-    """Write `changes` into a writable session on the head that `bank` shows, and commit; returns the snapshot."""
+def write(repository: Repository, bank: Bank, contribution: Contribution, changes: Changes, because: str) -> str:
+    """Write `changes` as one commit on the head that `bank` shows; returns the snapshot."""
+    session = repository.session()
     expedition, store = contribution.metadata.expedition.name, session.store
     count = bank.attributes(expedition)["measurements"]
     if changes.measurements is not None:
-        layout.replace_measurements(store, f"{expedition}/{adding.MEASUREMENTS}", changes.measurements)
+        layout.replace_measurements(store, f"{expedition}/{MEASUREMENTS}", changes.measurements)
         count = len(changes.measurements)
     layout.describe(store, expedition, {**changes.expedition, "measurements": count})
     for name, told in changes.attributes.items():
@@ -115,7 +118,7 @@ def write(session: Any, bank: Bank, contribution: Contribution, changes: Changes
     identifier = adding.identifier(contribution)
     layout.describe(
         store,
-        f"{adding.CONTRIBUTIONS}/{identifier}",
+        f"{CONTRIBUTIONS}/{identifier}",
         {
             "expedition": expedition,
             "toml": contribution.metadata.text,
@@ -125,7 +128,7 @@ def write(session: Any, bank: Bank, contribution: Contribution, changes: Changes
         },
     )
     about = {"amends": expedition, "because": because, "changed": list(changes.told()), "contribution": identifier}
-    return str(session.commit(f"amend {expedition}: {because}", metadata=about))
+    return repository.commit(session, f"amend {expedition}: {because}", about)
 
 
 def _in_order(run: xr.Dataset, before: xr.Dataset, where: str) -> xr.Dataset:

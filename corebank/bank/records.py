@@ -9,6 +9,15 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 """Version of the layout; written into every bank."""
 
+CONTRIBUTIONS = "contributions"
+"""Group with what each contributor said; no expedition can have this name."""
+
+EVALUATIONS = "evaluations"
+"""Group, below a run, of the evaluations that lay beside its spectra."""
+
+MEASUREMENTS = "measurements"
+"""Group of an expedition's laboratory values; no run can have this name."""
+
 Level = Literal["intensity", "counts"]
 """Counts on detector channels as measured, or intensity on the bank's energy grid."""
 

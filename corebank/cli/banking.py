@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 
-def init(bank: Path, /, *, site: str, start: str = "0 eV", step: str = "20 eV", bins: int = 2048) -> None:
+def init(bank: str, /, *, site: str, start: str = "0 eV", step: str = "20 eV", bins: int = 2048) -> None:
     """Make an empty bank.
 
     Parameters
@@ -33,10 +32,10 @@ def init(bank: Path, /, *, site: str, start: str = "0 eV", step: str = "20 eV", 
         start=units.quantity(start, "keV", "--start"), step=units.quantity(step, "keV", "--step"), bins=bins
     )
     made = banks.create(bank, site=site, grid=grid)
-    print(f"{made.path}: an empty bank for {site}. Bring in a folder with: corebank add {bank} FOLDER")
+    print(f"{made.address}: an empty bank for {site}. Bring in a folder with: corebank add {bank} FOLDER")
 
 
-def log(bank: Path, /, *, at: str = "main", as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
+def log(bank: str, /, *, at: str = "main", as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
     """List the commits of a bank, newest first.
 
     Parameters
@@ -71,7 +70,7 @@ def log(bank: Path, /, *, at: str = "main", as_json: Annotated[bool, Parameter("
             print(f"{commit.snapshot}  {commit.written_at:%Y-%m-%d %H:%M}  {commit.message}")
 
 
-def tag(bank: Path, name: str, /, *, at: str = "main") -> None:
+def tag(bank: str, name: str, /, *, at: str = "main") -> None:
     """Make a snapshot of a bank a release, which is never moved.
 
     Parameters

@@ -65,7 +65,7 @@ def check(
     return 0 if report.passes else 1
 
 
-def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str = "") -> int:
+def add(bank: str, folder: Path, /, *, toml: Path | None = None, scheduler: str = "") -> int:
     """Check a folder and bring it into a bank, as one commit. A second time it adds nothing.
 
     Parameters
@@ -105,7 +105,7 @@ def add(bank: Path, folder: Path, /, *, toml: Path | None = None, scheduler: str
     return 0
 
 
-def amend(bank: Path, folder: Path, /, *, because: str, toml: Path | None = None, scheduler: str = "") -> None:
+def amend(bank: str, folder: Path, /, *, because: str, toml: Path | None = None, scheduler: str = "") -> None:
     """Replace what a bank says of spectra that it holds: words, depths, calibration, flags, laboratory values.
 
     Raw counts never change, and earlier snapshots keep what was said before.
