@@ -167,7 +167,7 @@ def _features(
         if len(near) < 2 or np.diff(near).max() > 3 * step:
             continue
         fine = np.arange(middle[0] - half, middle[-1] + half + 0.5)
-        filled = np.stack([np.interp(fine, near, column) for column in feature[first:last].T], axis=1)
+        filled = _between(fine, near, feature[first:last])
         area = np.concatenate([np.zeros((1, filled.shape[1])), np.cumsum(filled, axis=0)])
         begin = np.arange(len(shifts))
         width = len(fine) - len(shifts) + 1
@@ -176,6 +176,14 @@ def _features(
     if not found:
         return np.empty((len(shifts), 0, 0)), np.empty(0, np.int64)
     return np.stack(found, axis=1), np.array(kept, dtype=np.int64)
+
+
+def _between(wanted: Floats, places: Floats, values: Floats) -> Floats:
+    """`values` (place, k) interpolated to the places `wanted`, those of the ends beyond them."""
+    right = np.clip(np.searchsorted(places, wanted), 1, len(places) - 1)
+    share = np.clip((wanted - places[right - 1]) / (places[right] - places[right - 1]), 0, 1)[:, None]
+    between: Floats = values[right - 1] * (1 - share) + values[right] * share
+    return between
 
 
 def _left_out(features: Floats, value: Floats) -> Floats:
@@ -241,8 +249,9 @@ def _bands(run: xr.Dataset) -> Floats:
     edges = np.clip(np.round((BAND_EDGES - offset) / gain).astype(int), 0, run.sizes["channel"])
 
     def summed(block: NDArray[np.uint32]) -> Floats:
-        area = np.concatenate([np.zeros((len(block), 1)), np.cumsum(block, axis=1, dtype=np.float64)], axis=1)
-        bands: Floats = area[:, edges[1:]] - area[:, edges[:-1]]
+        area = np.zeros((len(block), edges[-1] + 1))
+        np.cumsum(block[:, : edges[-1]], axis=1, out=area[:, 1:])
+        bands: Floats = np.diff(area[:, edges], axis=1)
         return bands
 
     counts = run["counts"].data

@@ -173,17 +173,17 @@ def _moved(cumulative: np.ndarray, reference: Reference) -> tuple[np.ndarray, np
     if reference.channels.size < 3:
         return np.ones(rows), np.zeros(rows), np.zeros(rows), np.zeros(rows)
     half = max(round(0.075 / reference.gain), 2)  # half the resolution of a silicon detector
-    at = np.arange(2 * half, channels - 2 * half)
-    middle = cumulative[:, at + half + 1] - cumulative[:, at - half]
-    sides = cumulative[:, at + 2 * half + 1] - cumulative[:, at - 2 * half] - middle
-    excess = middle - sides * (2 * half + 1) / (2 * half)
-    sure = np.sqrt(np.maximum(excess, 0) / np.sqrt(np.maximum(middle + sides, 1)))  # the root: weak lines count too
+    size = channels - 4 * half  # of the channels with room for a line and its sides
+    middle = cumulative[:, 3 * half + 1 :][:, :size] - cumulative[:, half:][:, :size]
+    both = cumulative[:, 4 * half + 1 :][:, :size] - cumulative[:, :size]
+    excess = middle - (both - middle) * (2 * half + 1) / (2 * half)
+    sure = np.sqrt(np.maximum(excess, 0) / np.sqrt(np.maximum(both, 1)))  # the root: weak lines count too
     zero = -reference.offset / reference.gain  # channel of 0 keV, which a change of gain leaves where it is
     stretched = zero + STRETCHES[:, None] * (reference.channels - zero)
     shifted = SHIFTS[:, None] / reference.gain + reference.channels
 
     def seen(places: np.ndarray) -> np.ndarray:
-        column = np.clip(np.rint(places).astype(np.intp) - 2 * half, 0, at.size - 1)
+        column = np.clip(np.rint(places).astype(np.intp) - 2 * half, 0, size - 1)
         return np.asarray(sure[:, column.ravel()].reshape(rows, *column.shape).sum(axis=2))
 
     as_it_is = np.maximum(seen(reference.channels[None, :])[:, 0], 1e-9)

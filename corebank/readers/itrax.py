@@ -9,7 +9,6 @@ with the result table's ``validity``, which is the one to use.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -88,10 +87,10 @@ def rates_mislabelled(spectrum: Spectrum) -> bool:
 
 def _header(content: bytes) -> dict[str, str]:
     header: dict[str, str] = {}
-    for item in re.split(rb"[\r\n]+", content):
-        key, _, rest = item.decode("latin-1").partition("\t")
+    for item in content.decode("latin-1").replace("\n", "\r").split("\r"):
+        key, _, rest = item.partition("\t")
         if key.strip():
-            header[key.rstrip(": ")] = rest.split("\t")[0].strip()
+            header[key.rstrip(": ")] = rest.partition("\t")[0].strip()
     return header
 
 

@@ -56,9 +56,7 @@ def results(file: File) -> pd.DataFrame:
     wide = [row for row in rows[1:] if len(row) > last and row[key].strip()]
     table = pd.DataFrame(
         {
-            _COLUMNS.get(name, name): pd.to_numeric(
-                pd.Series([row[at] if len(row) > at else "" for row in wide], dtype=object), errors="coerce"
-            ).to_numpy(np.float64)
+            _COLUMNS.get(name, name): _numbers([row[at] if len(row) > at else "" for row in wide])
             for at, name in enumerate(names)
             if name and at != key and names.index(name) == at
         },
@@ -69,6 +67,19 @@ def results(file: File) -> pd.DataFrame:
     first = [*_COLUMNS.values()]
     table = table[[*first, *(name for name in table if name not in first)]].assign(valid=table["valid"] == 1)
     return table[~table.index.duplicated()]
+
+
+def _numbers(cells: list[str]) -> np.ndarray:
+    """A column of the table, float64; NaN where a cell holds no number."""
+    if not "".join(cells).translate(_OF_NUMBERS):  # float() takes more than files write: underscores, "infinity"
+        try:
+            return np.array([float(cell) for cell in cells])
+        except ValueError:  # an empty cell, most often
+            pass
+    return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(np.float64))
+
+
+_OF_NUMBERS = str.maketrans("", "", "0123456789+-.eE ")
 
 
 def settings(file: File) -> tuple[float, float] | None:
