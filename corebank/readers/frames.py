@@ -10,14 +10,16 @@ import csv
 import io
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from corebank.errors import ReadError
 from corebank.readers import sheets
 from corebank.readers.files import File
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DELIMITERS = ("\t", ";", "|", ",")
 """What separates cells; the first in this order wins where several would divide all lines alike, because a decimal
@@ -178,6 +180,8 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[tuple[int, list[str
 
 
 def _framed(rows: Iterable[tuple[int, list[str]]], where: Mapping[Hashable | None, Any]) -> pd.DataFrame:
+    import pandas as pd
+
     numbered = iter(rows)
     head = next(numbered, None)
     if head is None:

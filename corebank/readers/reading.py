@@ -13,9 +13,10 @@ import xarray as xr
 
 from corebank.errors import ReadError
 from corebank.readers import baxil, dates, evaluations, itrax, itrax_tables, series
+from corebank.readers.blocks import Parsed
 from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import HEAD, Entry, File, loaded, stem
-from corebank.readers.series import Note, Parsed
+from corebank.readers.series import Note
 from corebank.schema import Flag
 
 

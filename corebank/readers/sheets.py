@@ -7,12 +7,13 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from corebank.errors import ReadError, UnsafeFileError
 from corebank.readers.files import MAX_MEMBER_BYTES, MAX_RATIO, File
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CELLS = 40_000_000
 """More cells than this are refused: 20,000 spectra of 2,048 channels, or far more than any laboratory's workbook."""
@@ -57,6 +58,8 @@ def xlsx(file: File, sheet: str = "") -> tuple[str, Rows, tuple[str, ...]]:
 
 def parquet(file: File, sheet: str = "") -> pd.DataFrame:
     """A Parquet file as `corebank.readers.frames.frame` returns a table; raises `ReadError` when it is damaged."""
+    import pandas as pd
+
     if sheet:
         raise ReadError(file.name, f"is no workbook and has no sheet {sheet!r}", "Take the sheet out, or name the xlsx")
     try:

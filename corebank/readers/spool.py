@@ -15,8 +15,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
-BLOCK = 256
-"""Spectra per block: those of one chunk in a bank."""
+from corebank.readers.blocks import BLOCK
 
 
 class Scratch:

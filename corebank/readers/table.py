@@ -15,9 +15,9 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from corebank.errors import ReadError
 from corebank.readers import avaatech_names, frames
@@ -25,6 +25,9 @@ from corebank.readers.counts import FIX_COPY, exact, is_detector_size, number, r
 from corebank.readers.files import File
 from corebank.readers.spectrum import NAN, Spectrum
 from corebank.readers.table_headers import FEWEST, UNITS, Axis, Column, axis, axis_unit, columns, ladder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HEAD = 8192
 _BINARY = (b"PK\x03\x04", b"PAR1")
