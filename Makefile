@@ -2,21 +2,25 @@
 #   make demo                      the main job on the virtual scanner: no download, no server, at most five minutes
 #   make demo DATA=FOLDER          the same on real cores
 #   make demo SAMPLES=1            the same on public cores, fetched by URL and hash
-#   make test                      the tests
-#   make check                     tests, lint, types, import contract: what .ci/run runs
+#   make test                      the tests, but for the long ones
+#   make test-long                 those: kills, flips of bytes, planted defects, a second Python
+#   make check                     all tests, lint, types, import contract: what .ci/run runs
 
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?=
 SAMPLES ?=
 
-.PHONY: demo test lint types contract check docs bench clean
+.PHONY: demo test test-long lint types contract check docs bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m training.demo $(if $(SAMPLES),--samples sample-cores,$(if $(DATA),--data $(DATA)))
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+
+test-long: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -28,7 +32,7 @@ types: .venv/ready
 contract: .venv/ready
 	$(BIN)/lint-imports
 
-check: test lint types contract
+check: test test-long lint types contract
 
 docs: .venv/ready
 	$(BIN)/python docs/make_reference.py
@@ -42,5 +46,5 @@ clean:
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[models]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[models,s3]"
 	touch $@

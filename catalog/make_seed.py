@@ -22,7 +22,7 @@ def main() -> None:
         virtual.write(raw, expedition)
         made = bank.create(home, site=expedition.site)
         made.add(contribution.checked(raw))
-    (home / ".writing.lock").unlink()
+    (home / ".writing.lock").unlink(missing_ok=True)
     (home / listing.FILE_NAME).unlink()  # the federation names sites/<site>.yaml, and one listing is enough
     listing.write(home.with_suffix(".yaml"), made.catalog_text("{{ CATALOG_DIR }}/" + expedition.site))
     catalog.write_federation(

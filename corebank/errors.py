@@ -68,6 +68,18 @@ class CatalogError(CorebankError, LookupError):
     """A catalog entry is missing, or its catalog cannot be opened."""
 
 
+class LicenceError(CorebankError, ValueError):
+    """Data cannot be used together, or in that way, under the licences they carry."""
+
+
+class OfflineError(CatalogError):
+    """A member of a federation does not answer."""
+
+
+class EntryError(CatalogError, ValueError):
+    """A catalog or an entry is refused for what it holds, or an entry was asked for what it does not take."""
+
+
 class SampleError(CorebankError, RuntimeError):
     """A public sample core cannot be fetched, or is not what was published."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def write(
     before = bank.attributes(expedition) if expedition in bank.expeditions() else {}
     cores = {core["name"]: core for core in [*before.get("cores", []), *(asdict(core) for core in metadata.cores)]}
     sizes = {name: run.sizes["spectrum"] for name, run in runs.items()}
-    report = json.loads(contribution.report.to_json())
+    report = json.loads(replace(contribution.report, profiles=()).to_json())  # drawn of what is in the bank
     layout.describe(
         session.store,
         expedition,
@@ -103,25 +103,27 @@ def write(
             "measurements": before.get("measurements", 0) + len(measurements),
         },
     )
-    for name, run in runs.items():  # one after the other: two writers of one Icechunk session block each other for good
+    new: dict[str, xr.Dataset] = {}
+    for name, run in runs.items():
         group = f"{expedition}/{name}"
         on_grid = calibrate.intensity(run, bank.grid, name)
         whole = run.assign(intensity=on_grid["intensity"]).assign_coords(energy=on_grid["energy"])
         whole["contribution"] = whole["contribution"].copy(data=np.full(sizes[name], name_of, dtype=object))
-        whole = whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
-        layout.write_run(session.store, group, whole)
-        _write_evaluations(session.store, group, contribution, name, run)
-    if len(measurements):
-        layout.append_measurements(
-            session.store, f"{expedition}/{MEASUREMENTS}", measurements, exists=bool(before.get("measurements"))
-        )
+        new[group] = whole.assign_attrs(calibration_version=calibrate.CALIBRATION_VERSION)
+        new |= _evaluations(group, contribution, name, run)
+    table = f"{expedition}/{MEASUREMENTS}"
+    if len(measurements) and before.get("measurements"):
+        layout.append_measurements(session.store, table, measurements)
+    elif len(measurements):
+        new[table] = layout.measurements(measurements)
+    layout.write(session.store, new)
     layout.describe(
         session.store,
         f"{CONTRIBUTIONS}/{name_of}",
         {
             "expedition": expedition,
             "toml": metadata.text,
-            "report": {key: said for key, said in report.items() if key != "profiles"},  # drawn of what is in the bank
+            "report": {key: said for key, said in report.items() if key != "profiles"},
             "written_by": f"corebank {__version__}",
         },
     )
@@ -138,18 +140,16 @@ def write(
     )
 
 
-def _write_evaluations(store: Any, group: str, contribution: Contribution, name: str, run: xr.Dataset) -> None:
-    """Keep every evaluation that lay beside the spectra of a run, row by row beside its spectra."""
+def _evaluations(group: str, contribution: Contribution, name: str, run: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Every evaluation that lay beside the spectra of a run, row by row beside its spectra."""
     stems = [stem(str(source)) for source in run["source"].values]
-    for number, one in enumerate(contribution.evaluations.get(name, ()), 1):
-        table = one.table.reindex(stems)
-        about = {
-            "name": one.name,
-            "sha256": one.sha256,
-            "rows": len(one.table),
-            "calibrates": one.calibrates,
-        }
-        layout.write_evaluation(store, f"{group}/{EVALUATIONS}/{number}", table.astype(np.float64), about)
+    return {
+        f"{group}/{EVALUATIONS}/{number}": layout.evaluation(
+            one.table.reindex(stems).astype(np.float64),
+            {"name": one.name, "sha256": one.sha256, "rows": len(one.table), "calibrates": one.calibrates},
+        )
+        for number, one in enumerate(contribution.evaluations.get(name, ()), 1)
+    }
 
 
 def said(table: pd.DataFrame) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What an amendment changes in a bank: words, places, energy axes, flags and laboratory values; never a count.
+"""What an amendment changes in a bank: words, places, energy axes, flags, evaluations and laboratory values; no count.
 
 The folder is checked again with its corrected contribution.toml, and what comes out is compared with what the bank
 holds. Only what differs is written, as one commit that says why; every earlier snapshot stays as it was.
@@ -7,7 +7,7 @@ holds. Only what differs is written, as one commit that says why; every earlier 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from corebank import __version__, calibrate, schema
-from corebank.bank import adding, layout
+from corebank.bank import adding, evaluating, hiding, layout, rebuilding
 from corebank.bank.records import CONTRIBUTIONS, MEASUREMENTS
 from corebank.bank.repository import Repository
 from corebank.contribution import Contribution
@@ -43,17 +43,22 @@ class Changes:
     """Run -> attribute -> new value."""
     measurements: pd.DataFrame | None
     """The whole table as it is to be, or None where it stays."""
+    evaluations: Mapping[str, evaluating.Change]
+    """Run -> what comes to its evaluations."""
 
     @property
     def nothing(self) -> bool:
         """True when the bank says all of it already."""
-        return not (self.expedition or self.runs or self.attributes or self.measurements is not None)
+        return not (
+            self.expedition or self.runs or self.attributes or self.evaluations or self.measurements is not None
+        )
 
     def told(self) -> tuple[str, ...]:
         """The changes as sentences."""
         lines = [f"expedition: {', '.join(self.expedition)}"] if self.expedition else []
         lines += [f"{name}: {', '.join(columns)}" for name, (_, columns) in self.runs.items()]
         lines += [f"{name}: {', '.join(told)}" for name, told in self.attributes.items()]
+        lines += [f"{name}: {line}" for name, change in self.evaluations.items() for line in change.told]
         if self.measurements is not None:
             lines.append(f"measurements: {len(self.measurements)} now")
         return tuple(lines)
@@ -68,7 +73,7 @@ def changes(bank: Bank, contribution: Contribution, because: str) -> Changes:
     if not because.strip():
         raise BankError(bank.address, "an amendment needs a reason", 'Say why, as in --because "S2 starts at 1257 mm"')
     held = bank.runs(expedition)
-    runs, attributes = {}, {}
+    runs, attributes, evaluations = {}, {}, {}
     for name, run in contribution.runs.items():
         if name not in held:
             raise BankError(
@@ -86,6 +91,8 @@ def changes(bank: Bank, contribution: Contribution, because: str) -> Changes:
         }
         if told:
             attributes[name] = told
+        if change := evaluating.changed(bank, expedition, name, now, contribution.evaluations.get(name, ())):
+            evaluations[name] = change
     said = bank.attributes(expedition)
     cores = {core["name"]: core for core in [*said.get("cores", []), *map(asdict, contribution.metadata.cores)]}
     words = {**asdict(contribution.metadata.expedition), "cores": list(cores.values())}
@@ -94,6 +101,7 @@ def changes(bank: Bank, contribution: Contribution, because: str) -> Changes:
         runs,
         attributes,
         _measurements(bank, contribution),
+        evaluations,
     )
 
 
@@ -105,7 +113,11 @@ def write(repository: Repository, bank: Bank, contribution: Contribution, change
     if changes.measurements is not None:
         layout.replace_measurements(store, f"{expedition}/{MEASUREMENTS}", changes.measurements)
         count = len(changes.measurements)
-    layout.describe(store, expedition, {**changes.expedition, "measurements": count})
+    layout.describe(
+        store, expedition, {**changes.expedition, "measurements": count, **_hidden(bank, expedition, changes)}
+    )
+    for name, change in changes.evaluations.items():
+        evaluating.write(store, f"{expedition}/{name}", change)
     for name, told in changes.attributes.items():
         layout.describe(store, f"{expedition}/{name}", told)
     for name, (run, columns) in changes.runs.items():
@@ -114,6 +126,7 @@ def write(repository: Repository, bank: Bank, contribution: Contribution, change
             counts = bank.run(expedition, name, "counts")["counts"]
             on_grid = calibrate.intensity(run.assign(counts=counts), bank.grid, name)
             run, names = on_grid, [*names, "intensity"]
+            layout.describe(store, f"{expedition}/{name}", {rebuilding.VERSION: calibrate.CALIBRATION_VERSION})
         layout.replace_columns(store, f"{expedition}/{name}", run, names)
     identifier = adding.identifier(contribution)
     layout.describe(
@@ -154,6 +167,22 @@ def _measurements(bank: Bank, contribution: Contribution) -> pd.DataFrame | None
     new = pd.concat([others, table], ignore_index=True) if len(others) else table.reset_index(drop=True)
     same = len(new) == len(held) and set(adding.said(new)) == set(adding.said(held))
     return None if same else new
+
+
+def _hidden(bank: Bank, expedition: str, changes: Changes) -> dict[str, Any]:
+    """The expedition's withdrawals, where amended laboratory values take the place of values that these hide."""
+    withdrawals = bank.withdrawals(expedition)
+    if changes.measurements is None or not any(one.labels for one in withdrawals):
+        return {}
+    before, after = (set(hiding.keys(table)) for table in (bank.measurements(expedition), changes.measurements))
+    gone, new = before - after, after - before
+    followed = [
+        replace(one, labels=(*(key for key in one.labels if key not in gone), *sorted(new)))
+        if gone & set(one.labels)
+        else one
+        for one in withdrawals
+    ]
+    return {hiding.ATTRIBUTE: hiding.listed(followed)}
 
 
 def _same(before: xr.DataArray, now: xr.DataArray) -> bool:

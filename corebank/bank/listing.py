@@ -1,23 +1,36 @@
-"""``catalog.yaml``: the Intake entries of a bank, written beside it after each commit.
+"""``catalog.yaml``: the Intake entries of a bank, written beside it after each commit; and with it ``index.json``.
 
 Intake's first catalog format with an own driver is the one that lists, searches, checks parameters and opens from any
-working directory in Intake 2 (docs/decisions/0003-intake.md). The file is plain text made from the bank, so it can be
-made again at any time, and is replaced in one step.
+working directory in Intake 2 (docs/decisions/0003-intake.md). Both files are made from the bank, so they can be made
+again at any time, and each is replaced in one step. Of what no commit has touched since they were made, the former
+text is kept: an addition costs what it adds, however much the bank holds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from corebank.bank import index
+
+if TYPE_CHECKING:
+    from corebank.bank.repository import Repository
+    from corebank.bank.view import View
+
 FILE_NAME = "catalog.yaml"
 
+HERE = "{{ CATALOG_DIR }}"
+"""The folder that a catalog file lies in, as Intake writes it."""
+
 _AT = {"description": "snapshot, release or branch of the bank", "type": "str", "default": "main"}
+
+_OPENING = "# Written by corebank from the bank itself; changes made here are lost with the next contribution.\n"
 
 
 class _Plain(yaml.SafeDumper):
@@ -27,7 +40,35 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{{ CATALOG_DIR }}") -> str:
+def publish(view: View, repository: Repository, *, anew: bool = False) -> None:
+    """Write ``catalog.yaml`` and ``index.json`` of what `view` shows beside its repository.
+
+    Nothing is written where both files show this snapshot, or a later one that another writer published. With `anew`
+    nothing is taken over from the files that are there.
+    """
+    before, blocks = _published(repository)
+    touched: frozenset[str] | None = None
+    if before is not None and not anew:
+        touched = _touched(repository, before["snapshot"], view.snapshot)
+        if before["snapshot"] == view.snapshot or (
+            touched is None and _touched(repository, view.snapshot, before["snapshot"]) is not None
+        ):
+            return
+    if touched is None:
+        before, blocks = None, {}
+    changed = {path.partition("/")[0] for path in touched or ()}
+    parts = [
+        blocks[name] if name in blocks and name not in changed else _block(view.site, name, view.attributes(name), HERE)
+        for name in view.expeditions()
+    ]
+    content = _whole(view.site, parts, HERE, view.snapshot)
+    found = {**index.made(view, before, touched), "catalog_sha256": _sha256(content)}
+    # The index last: it names the catalog's hash, and by that a process killed in between is found out.
+    repository.write_text(FILE_NAME, content)
+    repository.write_text(index.FILE_NAME, index.text(found))
+
+
+def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = HERE, snapshot: str = "") -> str:
     """The YAML of a bank's catalog.
 
     Parameters
@@ -38,11 +79,55 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
         Name -> attributes, with ``runs`` (name -> number of spectra) and ``measurements`` (their number).
     bank
         The bank's address as seen from the catalog file.
+    snapshot
+        The snapshot that the catalog shows.
     """
-    sources: dict[str, Any] = {}
-    for name, attributes in expeditions.items():
-        about = {key: _literal(value) for key, value in attributes.items() if value not in ("", None)}
-        sources[name] = {
+    return _whole(site, [_block(site, name, about, bank) for name, about in expeditions.items()], bank, snapshot)
+
+
+def _published(repository: Repository) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """The index beside a repository and the catalog's block of each expedition; None unless they belong together."""
+    before = index.parsed(repository.read_text(index.FILE_NAME))
+    content = repository.read_text(FILE_NAME)
+    if before is None or content is None or before.pop("catalog_sha256", "") != _sha256(content):
+        return None, {}
+    blocks: dict[str, str] = {}
+    # At two spaces' indent stand the names of entries, and nothing else; what follows args is no contributor's text.
+    for part in re.split(r"^(?=  [^ \n])", content, flags=re.MULTILINE):
+        if owner := re.search(r"^    args:\n      bank: [^\n]*\n      expedition: ([^\n]*)$", part, re.MULTILINE):
+            name = str(yaml.safe_load(owner[1]))
+            blocks[name] = blocks.get(name, "") + part
+    return before, blocks
+
+
+def _touched(repository: Repository, before: str, after: str) -> frozenset[str] | None:
+    """Paths (``expedition/run/array``) that the commits after one snapshot and up to another touched.
+
+    Read from Icechunk's record of the commits, whatever the size of the bank; None unless the first is an ancestor.
+    """
+    if before == after:
+        return frozenset()
+    try:
+        diff = repository._opened.diff(from_snapshot_id=before, to_snapshot_id=after)
+    except Exception:  # Icechunk's own kind, which is known only to the repository; what cannot be told is made anew
+        return None
+    paths = {
+        *(diff.new_groups | diff.updated_groups | diff.deleted_groups),
+        *(diff.new_arrays | diff.updated_arrays | diff.deleted_arrays | set(diff.updated_chunks)),
+    }
+    return frozenset(str(path).strip("/") for path in paths)
+
+
+def _whole(site: str, blocks: list[str], bank: str, snapshot: str) -> str:
+    about = {"version": 1, "site": site, "bank": bank, **({"snapshot": snapshot} if snapshot else {})}
+    return _OPENING + _yaml({"metadata": about}) + ("sources:\n" + "".join(blocks) if blocks else "sources: {}\n")
+
+
+def _block(site: str, name: str, attributes: Mapping[str, Any], bank: str) -> str:
+    """The lines of one expedition: its spectra, and its measurements where it has some."""
+    about = {key: _literal(value) for key, value in attributes.items() if value not in ("", None)}
+    entries: dict[str, Any] = {
+        name: {
             "driver": "corebank_spectra",
             "description": attributes.get("title", name),
             "args": {"bank": bank, "expedition": name, "run": "{{ run }}", "level": "{{ level }}", "at": "{{ at }}"},
@@ -63,20 +148,29 @@ def text(site: str, expeditions: Mapping[str, Mapping[str, Any]], bank: str = "{
             },
             "metadata": {**about, "site": site},
         }
-        if attributes.get("measurements"):
-            sources[f"{name}-measurements"] = {
-                "driver": "corebank_measurements",
-                "description": f"laboratory values of {attributes.get('title', name)}",
-                "args": {"bank": bank, "expedition": name, "at": "{{ at }}"},
-                "parameters": {"at": _AT},
-                "metadata": {key: about[key] for key in ("licence", "doi", "citation", "measurements") if key in about}
-                | {"site": site},
+    }
+    if attributes.get("measurements"):
+        entries[f"{name}-measurements"] = {
+            "driver": "corebank_measurements",
+            "description": f"laboratory values of {attributes.get('title', name)}",
+            "args": {"bank": bank, "expedition": name, "at": "{{ at }}"},
+            "parameters": {"at": _AT},
+            "metadata": {
+                key: about[key]
+                for key in ("licence", "doi", "citation", "embargo_until", "measurements")
+                if key in about
             }
-    document = {"metadata": {"version": 1, "site": site}, "sources": sources}
-    return (
-        "# Written by corebank from the bank itself; changes made here are lost with the next contribution.\n"
-        + yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
-    )
+            | {"site": site},
+        }
+    return _yaml({"sources": entries}).partition("\n")[2]
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return str(yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _literal(value: Any) -> Any:

@@ -14,8 +14,12 @@ import cyclopts
 from cyclopts import App
 
 from corebank import __version__
+from corebank.cli import federating
 from corebank.cli.banking import init, log, tag
 from corebank.cli.contributing import add, amend, check, draft, samples, virtual
+from corebank.cli.exporting import export, verify
+from corebank.cli.finding import cite, search
+from corebank.cli.history import compact, diff, migrate, rebuild, restore, withdraw
 from corebank.cli.modelling import predict, pull
 from corebank.errors import CorebankError
 
@@ -34,15 +38,32 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "amend": amend,
     "log": log,
     "tag": tag,
+    "diff": diff,
+    "verify": verify,
+    "export": export,
+    "withdraw": withdraw,
+    "restore": restore,
+    "rebuild": rebuild,
+    "compact": compact,
+    "migrate": migrate,
+    "search": search,
+    "cite": cite,
+    "catalog join": federating.join,
+    "catalog build": federating.build,
+    "catalog check": federating.check,
     "samples": samples,
     "virtual": virtual,
     "predict": predict,
     "pull": pull,
 }
-"""The subcommands, in the order in which people meet them."""
+"""The subcommands, in the order in which people meet them; ``catalog join`` is ``join`` below ``catalog``."""
 
-for _command in COMMANDS.values():
-    app.command(_command)
+_groups = {"": app, "catalog": App(name="catalog", help="Keep a federation: the catalog of many labs' catalogs.")}
+app.command(_groups["catalog"])
+
+for _name, _command in COMMANDS.items():
+    _group, _, _verb = _name.rpartition(" ")
+    _groups[_group].command(_command, name=_verb)
 
 
 def run(program: App, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -36,7 +36,7 @@ def init(bank: str, /, *, site: str, start: str = "0 eV", step: str = "20 eV", b
 
 
 def log(bank: str, /, *, at: str = "main", as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
-    """List the commits of a bank, newest first.
+    """List the commits of a bank, newest first, with its releases.
 
     Parameters
     ----------
@@ -49,7 +49,9 @@ def log(bank: str, /, *, at: str = "main", as_json: Annotated[bool, Parameter("-
     """
     from corebank import bank as banks
 
-    commits = banks.open_bank(bank, at).log()
+    opened = banks.open_bank(bank, at)
+    commits, releases = opened.log(), opened.releases()
+    named = {one.snapshot: [name for name, at in releases.items() if at == one.snapshot] for one in commits}
     if as_json:
         print(
             json.dumps(
@@ -57,6 +59,7 @@ def log(bank: str, /, *, at: str = "main", as_json: Annotated[bool, Parameter("-
                     {
                         "snapshot": commit.snapshot,
                         "written_at": commit.written_at.isoformat(),
+                        "releases": named[commit.snapshot],
                         "message": commit.message,
                         **commit.about,
                     }
@@ -67,11 +70,12 @@ def log(bank: str, /, *, at: str = "main", as_json: Annotated[bool, Parameter("-
         )
     else:
         for commit in commits:
-            print(f"{commit.snapshot}  {commit.written_at:%Y-%m-%d %H:%M}  {commit.message}")
+            beside = f"  [{', '.join(named[commit.snapshot])}]" if named[commit.snapshot] else ""
+            print(f"{commit.snapshot}  {commit.written_at:%Y-%m-%d %H:%M}  {commit.message}{beside}")
 
 
-def tag(bank: str, name: str, /, *, at: str = "main") -> None:
-    """Make a snapshot of a bank a release, which is never moved.
+def tag(bank: str, name: str | None = None, /, *, at: str = "main") -> None:
+    """Make a snapshot of a bank a release, which is never moved; without a name, list the releases.
 
     Parameters
     ----------
@@ -85,5 +89,9 @@ def tag(bank: str, name: str, /, *, at: str = "main") -> None:
     from corebank import bank as banks
 
     opened = banks.open_bank(bank, at)
-    opened.tag(name)
-    print(f"release {name} is snapshot {opened.snapshot}")
+    if name is None:
+        for release, snapshot in opened.releases().items():
+            print(f"{snapshot}  {release}")
+    else:
+        opened.tag(name)
+        print(f"release {name} is snapshot {opened.snapshot}")

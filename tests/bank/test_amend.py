@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_a_better_calibration_makes_the_intensity_again(bank: banks.Bank, folder
     (folder / "S1" / "Results.txt").write_bytes(results_table(rows))
     checked = contribution.checked(folder)
     amended = bank.amend(checked, "re-evaluated")
-    assert amended.changed == ("s1: energy_gain",)
+    assert amended.changed == ("s1: energy_gain", "s1: evaluation Results.txt", "s1: calibrated by Results.txt")
     fresh = banks.create(bank.path.parent / "fresh", site="lab", grid=GRID)
     fresh.add(checked)
     for level in ("intensity", "counts"):
@@ -151,3 +152,59 @@ def test_an_evaluation_of_the_same_name_in_another_folder_is_not_taken_for_the_o
         "Results.txt": False,
     }
     assert set(made.run("cruise1", "s1")["energy_gain"].values) == {0.09}
+
+
+def fitted(folder: Path, gain: float, name: str = "Results.txt") -> str:
+    """Write an evaluation of section S1 anew; returns the hash of its bytes."""
+    path = folder / "S1" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(results_table([(f"L{row:06d}", float(row), 1, gain, -0.01) for row in range(5)]))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def known(bank: banks.Bank) -> dict[str, tuple[str, bool, float]]:
+    """Evaluations of run s1: name -> hash, whether it calibrates, and the gain that it gives."""
+    return {
+        name: (table.attrs["sha256"], table.attrs["calibrates"], float(table["gain"].iloc[0]))
+        for name, table in bank.evaluations("cruise1", "s1").items()
+    }
+
+
+def test_a_new_evaluation_comes_in_beside_the_earlier_ones_and_calibrates(bank: banks.Bank, folder: Path) -> None:
+    (first,) = known(bank).values()
+    then = banks.open_bank(bank.path)
+    second = fitted(folder, 0.095)
+    bank.amend(contribution.checked(folder), "fitted again")
+    assert known(bank) == {
+        "Results.txt": (second, True, 0.095),
+        f"Results.txt@{first[0][:8]}": (first[0], False, first[2]),
+    }
+    third = fitted(folder, 0.098)
+    bank.amend(contribution.checked(folder), "and again")
+    assert list(known(bank)) == ["Results.txt", f"Results.txt@{first[0][:8]}", f"Results.txt@{second[:8]}"]
+    assert known(bank)["Results.txt"] == (third, True, 0.098)
+    assert set(bank.run("cruise1", "s1")["energy_gain"].values) == {0.098}
+    assert known(then) == {"Results.txt": first}
+    assert bank.amend(contribution.checked(folder), "to see").changed == ()
+
+
+def test_an_evaluation_that_comes_back_is_not_stored_twice(bank: banks.Bank, folder: Path) -> None:
+    first = fitted(folder, 0.095)
+    bank.amend(contribution.checked(folder), "fitted again")
+    second = fitted(folder, 0.098)
+    bank.amend(contribution.checked(folder), "and again")
+    assert fitted(folder, 0.095) == first
+    amended = bank.amend(contribution.checked(folder), "the former was better")
+    assert amended.changed == ("s1: energy_gain", "s1: calibrated by Results.txt")
+    assert len(known(bank)) == 3
+    assert known(bank)["Results.txt"] == (first, True, 0.095)
+    assert known(bank)[f"Results.txt@{second[:8]}"] == (second, False, 0.098)
+
+
+def test_another_evaluation_is_chosen_and_the_former_one_stays(bank: banks.Bank, folder: Path) -> None:
+    (former,) = known(bank).values()
+    early = fitted(folder, 0.09, "2013/Results.txt")
+    say(folder, 'run = "s1"', 'run = "s1"\nevaluation = "2013/Results.txt"')
+    amended = bank.amend(contribution.checked(folder), "the early fit is the better one")
+    assert "s1: evaluation 2013/Results.txt" in amended.changed
+    assert known(bank) == {"2013/Results.txt": (early, True, 0.09), "Results.txt": (former[0], False, former[2])}

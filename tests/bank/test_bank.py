@@ -278,7 +278,8 @@ def test_reading_changes_nothing(small_bank: Path) -> None:
 
 def test_the_catalog_beside_the_bank_lists_what_it_holds(small_bank: Path) -> None:
     listed = yaml.safe_load((small_bank / "catalog.yaml").read_text())
-    assert listed["metadata"] == {"version": 1, "site": "lab"}
+    snapshot = banks.open_bank(small_bank).snapshot
+    assert listed["metadata"] == {"version": 1, "site": "lab", "bank": "{{ CATALOG_DIR }}", "snapshot": snapshot}
     assert list(listed["sources"]) == ["cruise1", "cruise1-measurements"]
     entry = listed["sources"]["cruise1"]
     assert entry["driver"] == "corebank_spectra"
