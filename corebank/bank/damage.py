@@ -11,7 +11,10 @@ from typing import Any
 from corebank.errors import CorebankError
 
 DIGEST = "digest"
-"""What a commit's metadata call `words_digest` of it."""
+"""Key of a commit's metadata: the hash that `signed` puts there."""
+
+_HEX = 64
+"""Hexadecimal digits of a SHA-256."""
 
 _LONGEST = 300
 """Characters of another library's message that are told; some print what they were given."""
@@ -48,7 +51,18 @@ def told(error: Exception) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
-def words_digest(message: str, about: Mapping[str, Any]) -> str:
-    """64 hexadecimal digits over what a commit says, its message and its metadata but `DIGEST`."""
+def signed(message: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """A commit's metadata, with a hash over them and its message as `DIGEST`; Icechunk keeps no checksum of either."""
+    return {**about, DIGEST: _digest(message, about)}
+
+
+def is_changed(message: str, about: Mapping[str, Any]) -> bool:
+    """Whether a commit says anything else than what was `signed`; one that never was passes."""
+    texts = [one for one in about.values() if isinstance(one, str) and len(one) == _HEX]
+    held = about.get(DIGEST, texts[0] if texts else None)  # the name of a key can change, too
+    return held is not None and held != _digest(message, about)
+
+
+def _digest(message: str, about: Mapping[str, Any]) -> str:
     said = {key: value for key, value in about.items() if key != DIGEST}
     return hashlib.sha256(json.dumps([message, said], sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -185,10 +185,17 @@ def _parquet(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) 
     fields += [pa.field(name, unit, metadata=_said(spectra[wide].attrs)) for name in names]
     told = pa.schema(fields, metadata={"corebank": json.dumps(dict(spectra.attrs))})
     text = [field.name for field in fields if pa.types.is_string(field.type)]
-    with pq.ParquetWriter(out, told, compression="zstd", use_dictionary=text) as file:  # type: ignore[no-untyped-call] - pyarrow ships no types
+    with pq.ParquetWriter(out, told, compression="zstd", use_dictionary=text) as file:
         for start in range(0, max(spectra.sizes["spectrum"], 1), ROWS):
             block = spectra.isel(spectrum=slice(start, start + ROWS)).load()
-            cells = [pa.array(block[name].values, type=told.field(name).type, from_pandas=True) for name in columns]
+            cells = [
+                pa.array(
+                    block[name].values.astype(object) if name in text else block[name].values,
+                    type=told.field(name).type,
+                    from_pandas=True,
+                )
+                for name in columns
+            ]
             by_bin = np.ascontiguousarray(block[wide].values.T)
             cells += [pa.array(values, type=unit, from_pandas=True) for values in by_bin]
             file.write_table(pa.Table.from_arrays(cells, schema=told))

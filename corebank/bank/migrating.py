@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from corebank import __version__
@@ -42,9 +43,10 @@ def require_current(bank: View) -> None:
 def migrate(bank: View) -> str | None:
     """Write all that `bank`, the head of ``main``, holds in today's layout, as one commit.
 
-    Counts, columns, measurements, evaluations and attributes read afterwards as they read before. Arrays travel shard
-    by shard, so memory does not grow with the bank; room for a second copy of the bank is needed. Releases and older
-    snapshots stay in the layout they were written in.
+    Counts, columns, measurements, evaluations and attributes read afterwards as they read before; the counts are
+    compared before the commit, and `BankError` is raised where they differ. Arrays travel shard by shard, so memory
+    does not grow with the bank; room for a second copy of the bank is needed. Releases and older snapshots stay in the
+    layout they were written in.
 
     The caller holds the writers' lock (`Repository.writing`) and gives the head that it opened inside it.
 
@@ -78,5 +80,19 @@ def _rewritten(old: Any, new: Any, group: str) -> None:
     xr.Dataset().to_zarr(new, group=group, mode="w", consolidated=False, zarr_format=3)  # "w" empties the group first
     layout.write(new, {path: node for path, node in nodes.items() if node.variables})
     for path, node in nodes.items():
+        if "counts" in node:
+            _compared(node, new, path)
+    for path, node in nodes.items():
         if node.attrs and not node.variables:
             layout.describe(new, path, node.attrs)
+
+
+def _compared(old: xr.Dataset, new: Any, path: str) -> None:
+    """Raise `BankError` unless the digests that were just written are those of the counts that were held before."""
+    digests = xr.open_zarr(new, group=path, chunks=None, consolidated=False)[layout.COUNTS_DIGEST].values
+    first = 0
+    for rows in old["counts"].chunksizes["spectrum"]:  # block by block: memory does not grow with the run
+        held = old["counts"].isel(spectrum=slice(first, first + rows)).values
+        if not np.array_equal(layout.digests(held), digests[first : first + rows]):
+            raise BankError(path, "other counts would be written than were held", "Nothing was changed; report this")
+        first += rows

@@ -26,6 +26,8 @@ os.environ.setdefault("ICECHUNK_LOG", "off")  # icechunk logs to stdout, into pe
 
 import icechunk
 
+icechunk.set_logs_filter(os.environ["ICECHUNK_LOG"])  # where somebody imported it before us
+
 __all__ = ["ConflictError", "Repository", "create", "open_repository", "resolved"]
 
 RELEASES = "releases.json"

@@ -20,7 +20,7 @@ import pandas as pd
 
 from corebank import parallel
 from corebank.bank import chunks, layout, verifying_runs
-from corebank.bank.damage import DIGEST, Fault, told, words_digest
+from corebank.bank.damage import Fault, is_changed, told
 from corebank.bank.records import CONTRIBUTIONS, MEASUREMENTS
 from corebank.bank.repository import RELEASES
 from corebank.bank.verifying_runs import Task
@@ -162,8 +162,8 @@ def _measurements(store: Any, group: str, count: int | None, walk: _Walk) -> Non
             chunks.read(column, 0, column.shape[0])
         except Exception:  # which chunks they are is found one by one
             sound = False
-            for place, rows, error in chunks.damaged(column, 0, column.shape[0]):
-                walk.faults.append(Fault(group, name, place, rows, told(error)))
+            for place, rows, why in chunks.damaged(column, 0, column.shape[0]):
+                walk.faults.append(Fault(group, name, place, rows, told(why)))
     if not sound:
         return
     try:
@@ -187,7 +187,7 @@ def _history(bank: View, expeditions: Iterable[str], contributions: Iterable[str
         faults.append(Fault("the log", "", None, None, told(error)))
         commits = []
     for commit in commits:
-        if commit.about.get(DIGEST, said := words_digest(commit.message, commit.about)) != said:
+        if is_changed(commit.message, commit.about):
             faults.append(Fault(f"commit {commit.snapshot}", "", None, None, "its words are not what was written"))
         for key, there, what in (("expedition", known, "expedition"), ("contribution", brought, "contribution")):
             name = commit.about.get(key)

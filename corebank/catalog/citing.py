@@ -17,6 +17,7 @@ import xarray as xr
 from corebank import __version__
 from corebank import bank as banks
 from corebank.bank import repository
+from corebank.catalog import fetching
 from corebank.errors import CorebankError
 
 _ESCAPED = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", **{sign: f"\\{sign}" for sign in "&%$#_"}}
@@ -86,10 +87,13 @@ def citations(origin: xr.Dataset | Mapping[str, Any]) -> tuple[Citation, ...]:
         value = attributes.get(key, {})
         said[key] = dict(json.loads(value) if isinstance(value, str) else value)
     found = []
+    opened: dict[tuple[str, str], tuple[banks.Bank, str] | None] = {}
     for entry in sorted({*said["licences"], *said["citations"]}):
         site, _, expedition = entry.partition("/")
         bank, snapshot = said["bank_urls"].get(site, ""), said["snapshots"].get(site, "")
-        about, release = _asked(bank, snapshot, expedition)
+        if (bank, snapshot) not in opened:  # a bank that is away is waited for once
+            opened[bank, snapshot] = _opened(bank, snapshot)
+        about, release = _said(opened[bank, snapshot], expedition)
         found.append(
             Citation(
                 entry=entry,
@@ -122,16 +126,31 @@ def document(found: Sequence[Citation]) -> dict[str, Any]:
     return {"data": [asdict(one) for one in found], "software": {"name": "corebank", "version": __version__}}
 
 
-def _asked(bank: str, snapshot: str, expedition: str) -> tuple[Mapping[str, Any], str]:
-    """What the bank says of an expedition at a snapshot, and the release that it is; nothing where it is away."""
+def _opened(bank: str, snapshot: str) -> tuple[banks.Bank, str] | None:
+    """A bank at a snapshot and the release that it is; None where it is away, or takes too long."""
     if not bank or not snapshot:
-        return {}, ""
-    try:
-        about = banks.open_bank(bank, snapshot).attributes(expedition)
+        return None
+
+    def look() -> tuple[banks.Bank, str]:
         releases = repository.open_repository(repository.resolved(bank)).releases()
+        release = next((name for name, tagged in sorted(releases.items()) if tagged == snapshot), "")
+        return banks.open_bank(bank, snapshot), release
+
+    try:
+        return fetching.within(fetching.timeout(), look)
+    except (CorebankError, OSError, TimeoutError):
+        return None
+
+
+def _said(opened: tuple[banks.Bank, str] | None, expedition: str) -> tuple[Mapping[str, Any], str]:
+    """What a bank says of an expedition, and the release; nothing where it is away."""
+    if opened is None:
+        return {}, ""
+    bank, release = opened
+    try:
+        return bank.attributes(expedition), release
     except (CorebankError, OSError):
         return {}, ""
-    return about, next((name for name, tagged in sorted(releases.items()) if tagged == snapshot), "")
 
 
 def _bibtex(kind: str, key: str, fields: Mapping[str, str]) -> str:

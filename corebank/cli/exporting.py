@@ -117,20 +117,21 @@ def export(
     from corebank import catalog as catalogs
     from corebank import units
     from corebank.bank import exporting
+    from corebank.catalog.searching import Conditions
 
-    asked = {
-        "text": text,
-        "proxy": proxy,
-        "element": element,
-        "scanner": scanner,
-        "anode": anode,
-        "tube_voltage": tube_voltage,
-        "region": region,
-        "depth": depth and (units.quantity(depth[0], "mm", "--depth"), units.quantity(depth[1], "mm", "--depth")),
-        "licence": licence,
-        "min_spectra": min_spectra,
-        "min_labels": min_labels,
-    }
+    asked = Conditions(
+        text=text,
+        proxy=proxy,
+        element=element,
+        scanner=scanner,
+        anode=anode,
+        tube_voltage=tube_voltage,
+        region=region,
+        depth=depth and (units.quantity(depth[0], "mm", "--depth"), units.quantity(depth[1], "mm", "--depth")),
+        licence=licence,
+        min_spectra=min_spectra,
+        min_labels=min_labels,
+    )
     exporting.refuse(out)
     opened = catalogs.open_catalog(catalog_file(source))
     spectra = catalogs.select(
@@ -143,7 +144,7 @@ def export(
         at=at,
         include_embargoed=include_embargoed,
         any_licence=any_licence,
-        **{name: value for name, value in asked.items() if value},  # type: ignore[arg-type] - a dict of search's own
+        **(asked if any(asked.values()) else {}),  # without conditions nothing is searched
     )
     labels = catalogs.measurements(
         opened,

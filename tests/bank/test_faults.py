@@ -9,49 +9,24 @@ import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 
 from corebank import bank as banks
 from corebank.bank import beside, faults, repository, writers
 from corebank.contribution import Contribution
-from corebank.errors import BankError, BankNotFoundError
-from tests.bank import stores
-from tests.bank.conftest import made
+from corebank.errors import BankNotFoundError
+from tests.bank.standing import stands, two_cruises, whole
 from tests.conftest import GRID
 from tests.scanner import write_expedition
 
 
 @pytest.fixture(scope="module")
 def cruises(tmp_path_factory: pytest.TempPathFactory) -> tuple[Contribution, Contribution]:
-    """One that goes in before the fault, and one that meets it."""
-    folder = tmp_path_factory.mktemp("cruises")
-    return (
-        made(folder / "1", name="cruise1", sections=("S1",), laboratory=None),
-        made(folder / "2", name="cruise2", sections=("S1",), count=40, seed=1, laboratory=None),
-    )
-
-
-def whole(bank: banks.Bank, contribution: Contribution) -> bool:
-    """True when a bank holds every count of a contribution."""
-    expedition = contribution.metadata.expedition.name
-    return all(
-        np.array_equal(bank.run(expedition, name, "counts")["counts"].values, run["counts"].values)
-        for name, run in contribution.runs.items()
-    )
-
-
-def stands(address: str | Path, before: str, cruises: tuple[Contribution, Contribution]) -> banks.Bank:
-    """The bank as it is after a fault: at its last commit, or at a whole new one; nothing partial is in it."""
-    bank = banks.open_bank(address)
-    assert bank.expeditions() == (["cruise1"] if bank.snapshot == before else ["cruise1", "cruise2"])
-    assert all(whole(bank, one) for one in cruises[: len(bank.expeditions())])
-    return bank
+    return two_cruises(tmp_path_factory.mktemp("cruises"))
 
 
 # The disk.
@@ -205,149 +180,6 @@ def test_a_clock_that_is_a_day_off_is_refused_and_damages_nothing(
     assert stands(bank.path, "", cruises).expeditions() == ["cruise1", "cruise2"]
 
 
-# S3.
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    with stores.s3() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def disturber(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[stores.Disturber]:
-    """An S3 store that refuses what ``answer`` says, once that is set; the environment names it."""
-    between = stores.Disturber(urlsplit(store).netloc)
-    with between.standing() as endpoint:
-        stores.s3_environment(monkeypatch, endpoint)
-        yield between
-
-
-def after(count: int, status: int, code: str) -> Callable[[str, str, int], tuple[int, str] | None]:
-    """Refuse every request after so many."""
-    return lambda method, path, before: (status, code) if before >= count else None
-
-
-def test_a_store_that_breaks_off_at_any_request_leaves_the_last_commit(
-    store: str, disturber: stores.Disturber, cruises: tuple[Contribution, Contribution]
-) -> None:
-    address = f"s3://{stores.new_bucket(store)}/bank"
-    bank = banks.create(address, site="lab", grid=GRID)
-    before = bank.add(cruises[0]).snapshot
-    told: list[str] = []
-    for served in range(1, 400, 9):
-        disturber.asked.clear()
-        disturber.answer = after(served, 403, "AccessDenied")
-        try:
-            bank.add(cruises[1])
-        except faults.StorageError as error:
-            told.append(str(error))
-        disturber.answer = lambda *_: None
-        bank = stands(address, before, cruises)
-        if bank.snapshot != before:
-            break
-    assert len(told) >= 5
-    assert all(said.startswith(f"{address}: this account may not do that there") for said in told)
-    assert bank.add(cruises[1]).nothing_new
-    assert len(bank.log()) == 3
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "said"),
-    [
-        (500, "InternalError", "the store answers with errors of its own"),
-        (403, "RequestTimeTooSkewed", "the clock of this machine disagrees"),
-        (400, "ExpiredToken", "does not accept the credentials"),
-    ],
-)
-def test_a_store_that_fails_while_it_is_written_is_told_and_can_be_written_again(
-    status: int,
-    code: str,
-    said: str,
-    store: str,
-    disturber: stores.Disturber,
-    cruises: tuple[Contribution, Contribution],
-) -> None:
-    address = f"s3://{stores.new_bucket(store)}/bank"
-    bank = banks.create(address, site="lab", grid=GRID)
-    before = bank.add(cruises[0]).snapshot
-    failing: list[str] = []
-
-    def from_the_commit_on(method: str, path: str, _: int) -> tuple[int, str] | None:
-        if failing or (method == "PUT" and "/transactions/" in path):
-            failing.append(path)
-            return status, code
-        return None
-
-    disturber.answer = from_the_commit_on
-    with pytest.raises(faults.StorageError, match=said):
-        bank.add(cruises[1])
-    disturber.answer = lambda *_: None
-    assert stands(address, before, cruises).snapshot == before
-    bank.add(cruises[1])
-    assert stands(address, "", cruises).expeditions() == ["cruise1", "cruise2"]
-
-
-def test_a_store_that_is_busy_for_a_moment_is_asked_again(
-    store: str, disturber: stores.Disturber, cruises: tuple[Contribution, Contribution]
-) -> None:
-    bank = banks.create(f"s3://{stores.new_bucket(store)}/bank", site="lab", grid=GRID)
-    refused: set[str] = set()
-
-    def busy_once(method: str, path: str, _: int) -> tuple[int, str] | None:
-        if "/manifests/" not in path or refused:
-            return None
-        refused.add(path)
-        return 503, "SlowDown"
-
-    disturber.answer = busy_once
-    bank.add(cruises[0])
-    assert refused
-    assert whole(banks.open_bank(bank.address), cruises[0])
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "said"),
-    [
-        (403, "AccessDenied", "this account may not do that there"),
-        (403, "InvalidAccessKeyId", "does not accept the credentials"),
-        (403, "SignatureDoesNotMatch", "does not accept the credentials"),
-        (403, "RequestTimeTooSkewed", "the clock of this machine disagrees"),
-        (404, "NoSuchBucket", "there is no such bucket"),
-        (400, "AuthorizationHeaderMalformed", "lies in another region"),
-    ],
-)
-def test_a_store_that_refuses_is_told_from_a_bank_that_is_not_there(
-    status: int, code: str, said: str, disturber: stores.Disturber
-) -> None:
-    disturber.answer = after(0, status, code)
-    for ask in (banks.open_bank, lambda address: banks.create(address, site="lab")):
-        with pytest.raises(faults.StorageError, match=said) as refused:
-            ask("s3://lab/bank")
-        assert "s3://lab/bank" in str(refused.value)
-        assert not isinstance(refused.value, BankNotFoundError)
-
-
-def test_a_store_that_is_away_is_told_from_a_bank_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    stores.s3_environment(monkeypatch, "http://127.0.0.1:9")  # the port for what is thrown away: nobody listens
-    for ask in (banks.open_bank, lambda address: banks.create(address, site="lab")):
-        with pytest.raises(faults.StorageError, match="cannot be reached"):
-            ask("s3://lab/bank")
-
-
-def test_an_array_whose_store_fails_later_says_so_when_it_is_read(
-    store: str, disturber: stores.Disturber, cruises: tuple[Contribution, Contribution]
-) -> None:
-    bank = banks.create(f"s3://{stores.new_bucket(store)}/bank", site="lab", grid=GRID)
-    bank.add(cruises[1])
-    counts = banks.open_bank(bank.address).run("cruise2", "s1", "counts")["counts"]
-    disturber.answer = after(0, 403, "AccessDenied")
-    with pytest.raises(BankError, match="this account may not do that there"):
-        counts.load()
-    disturber.answer = lambda *_: None
-    assert np.array_equal(counts.values, cruises[1].runs["s1"]["counts"].values)
-
-
 # What a damaged repository is called.
 
 
@@ -368,22 +200,18 @@ def test_a_lost_and_a_damaged_file_are_told_apart_from_a_bank_that_is_not_there(
     assert whole(banks.open_bank(bank.path), cruises[1])
 
 
-def test_a_store_that_fails_once_without_a_reason_is_told_as_that(
-    store: str, disturber: stores.Disturber, cruises: tuple[Contribution, Contribution]
-) -> None:
-    address = f"s3://{stores.new_bucket(store)}/bank"
-    before = banks.create(address, site="lab", grid=GRID).add(cruises[0]).snapshot
-    disturber.answer = lambda method, path, _: (403, "Odd") if method == "PUT" and "/transactions/" in path else None
-    with pytest.raises(faults.UnexplainedError, match="refused, and gave no reason"):
-        banks.open_bank(address).add(cruises[1])
-    assert stands(address, before, cruises).snapshot == before
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EDQUOT])
 def test_what_the_system_says_is_told_with_what_to_do(number: int) -> None:
     told = str(faults.told("/lab/bank", OSError(number, os.strerror(number))))
     assert told.startswith("/lab/bank: ")
     assert "the repository says" not in told
+
+
+def test_the_message_of_a_commit_is_not_taken_for_what_went_wrong() -> None:
+    wrapped = (
+        "  x session error: odd\n  | \n  | context:\n  |    0: icechunk::commit\n  |        with add 403 spectra\n"
+    )
+    assert "the repository says: x session error: odd. Run" in str(faults.told("/lab/bank", ValueError(wrapped)))
 
 
 def test_a_name_in_the_address_is_not_taken_for_what_went_wrong() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from corebank import bank as banks
@@ -66,11 +66,12 @@ CHANGES = st.lists(
 
 # Without shrinking: each try makes a bank, and a failing list of five is short enough to read.
 @settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
+@example(changes=[("add", 0), ("amend", 0), ("withdraw core", 0), ("restore", 0), ("add", 0), ("withdraw run", 0)])
 @given(changes=CHANGES)
 def test_whatever_is_done_to_a_bank_its_listing_is_what_a_rebuild_gives(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, int]]

@@ -255,6 +255,7 @@ def test_with_nobody_named_by_the_environment_requests_are_anonymous(
 
 def test_without_s3fs_the_error_says_what_to_install(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(_registry, "s3", raising=False)
+    beside._s3_files.cache_clear()
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(BankError, match=r'pip install "corebank\[s3\]"'):
         banks.create(f"s3://{bucket}/bank", site="lab")

@@ -202,3 +202,22 @@ def test_a_migration_that_fails_half_way_leaves_the_bank_as_it_was(
     assert now.snapshot == before
     assert now.about["schema_version"] == 1
     assert_said_then(facts.of_snapshot(now), expected("v1")["at"]["main"])
+
+
+def test_a_migration_that_would_change_a_count_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, write = thawed("v1", tmp_path), layout.write
+    before = bank.snapshot
+
+    def mistaken(store: Any, new: dict[str, Any]) -> None:
+        if run := new.get("cruise2/l1"):
+            counts = run["counts"].copy(data=run["counts"].values)
+            counts[259, 20] += 1
+            new = {**new, "cruise2/l1": run.assign(counts=counts)}
+        write(store, new)
+
+    monkeypatch.setattr(migrating.layout, "write", mistaken)
+    with pytest.raises(
+        BankError, match=r"cruise2/l1: other counts would be written than were held\. Nothing was changed"
+    ):
+        bank.migrate()
+    assert banks.open_bank(bank.path).snapshot == before

@@ -142,6 +142,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["local", "s3"])
 @pytest.mark.parametrize(
     "kind",
@@ -218,6 +219,25 @@ def test_threads_that_add_to_a_bank_in_memory_all_land(tmp_path: Path) -> None:
         thread.join()
     assert holds_once(banks.open_bank(address), given)
     assert len(banks.open_bank(address).log()) == 1 + len(bank.log()) + 2
+
+
+def test_on_a_local_path_a_writer_waits_until_the_other_has_done(
+    bank: banks.Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    other = threading.Thread(
+        target=lambda: repository.open_repository(bank.address).atomically(lambda: told.append("second"))
+    )
+
+    def first() -> None:
+        other.start()
+        other.join(timeout=0.3)  # long enough for it to write, were it let in
+        told.append("first")
+
+    repository.open_repository(bank.address).atomically(first)
+    other.join()
+    assert told == ["first", "second"]
+    assert "waiting for another writer" in capsys.readouterr().err
 
 
 # What one writer decided on one head may not be written on another.

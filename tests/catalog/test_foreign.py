@@ -39,7 +39,9 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    return lambda: (tmp_path / "sprung").exists() or sys.modules.pop("trap", None) is not None
+    sys.modules.pop("trap", None)
+    intake.source.classes.pop("trap.Driver", None)  # Intake keeps what it has imported
+    return lambda: (tmp_path / "sprung").exists() or "trap" in sys.modules
 
 
 @pytest.mark.parametrize(

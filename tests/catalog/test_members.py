@@ -300,10 +300,13 @@ def test_federations_nest_and_one_that_lists_itself_ends(tmp_path: Path) -> None
     write_federation(
         tmp_path / "inner.yaml", lab="{{ CATALOG_DIR }}/lab/catalog.yaml", outer="{{ CATALOG_DIR }}/outer.yaml"
     )
-    outer = write_federation(tmp_path / "outer.yaml", inner="inner.yaml")
+    outer = write_federation(tmp_path / "outer.yaml", inner="{{ CATALOG_DIR }}/inner.yaml")
     away: list[Member] = []
     assert [site for site, _, _ in catalog.sources(outer, away)] == ["lab"]
-    assert [(one.site, one.state) for one in away] == [("outer", "refused")]
+    assert [(one.site, one.problem) for one in away] == [
+        ("outer", "refused: federations are nested in each other, or too deep")
+    ]
+    assert [(one.site, one.state) for one in catalog.members(outer)] == [("lab", "ok"), ("outer", "refused")]
     assert intake.open_catalog(str(outer))["inner"]["lab"]["cruise1"].expedition == "cruise1"
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from corebank import __version__, catalog, cli, contribution, licences
 from corebank import bank as banks
-from corebank import catalog, cli, contribution, licences
 from corebank.catalog import citing
 from corebank.errors import BankNotFoundError, CatalogError, LicenceError
 from tests.bank.counting import counted
@@ -250,6 +250,26 @@ def test_a_model_is_cited_by_its_lineage_also_where_its_banks_are_gone() -> None
         "  version = {snapshot SNAP},",
         r"  note = {Cite as: Steward \& Sons (2020), 100 \%. CC-BY-4.0},",
         "}",
+    ]
+
+
+def test_the_command_cites_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from corebank import bundle  # here, since the others of this file need no torch
+    from tests.registry.models import quantifier
+
+    lineage = bundle.DataLineage(
+        snapshots={"north": "SNAP"},
+        bank_urls={"north": str(tmp_path / "gone")},
+        licences={"north/open": "CC-BY-4.0"},
+        citations={"north/open": "Steward (2020)"},
+    )
+    bundle.save(quantifier(lineage=lineage), tmp_path / "run" / "bundle")
+    with pytest.raises(SystemExit) as ended:
+        cli.run(cli.app, ["cite", str(tmp_path / "run")])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"north/open: Steward (2020). Licence CC-BY-4.0. snapshot SNAP of {tmp_path / 'gone'}.",
+        f"corebank: version {__version__}.",
     ]
 
 
