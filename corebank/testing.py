@@ -60,7 +60,7 @@ def runs(draw: st.DrawFn, channels: int = 64, largest: int = 100_000) -> xr.Data
         "real_time": live * draw(st.floats(1, 5)),
         "tube_voltage": np.full(size, voltage),
         "tube_current": np.ones(size),
-        "scanned_at": np.full(size, np.datetime64("NaT")),
+        "scanned_at": np.full(size, np.datetime64("NaT", "s")),
         "source": [f"L{row:06d}.spe" for row in range(size)],
         "source_sha256": [f"{row:064x}" for row in range(size)],
         "flags": np.zeros(size),

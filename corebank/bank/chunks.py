@@ -92,6 +92,11 @@ def stored_digest(store: Any, group: str) -> str:
     return _digest({name: document for name, document in below.items() if document.get("node_type") == "array"})
 
 
+def names(store: Any, group: str) -> list[str]:
+    """Names of what lies right below a group, in alphabetical order; no document is read."""
+    return sorted(sync(_names(store, group)))
+
+
 def groups(store: Any, group: str) -> list[str]:
     """Names of the groups below a group, in alphabetical order; raises `BankError` when a document cannot be read."""
     below = sync(_documents(store, group))[1]
@@ -147,9 +152,13 @@ def _present(key: str, value: Buffer | None) -> Buffer | None:
     return value
 
 
+async def _names(store: Any, group: str) -> list[str]:
+    return [key async for key in store.list_dir(group) if not key.endswith("zarr.json")]
+
+
 async def _documents(store: Any, group: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The document of a group, and those of what lies right below it."""
-    names = sorted([key async for key in store.list_dir(group) if not key.endswith("zarr.json")])
+    names = sorted(await _names(store, group))
     prefix = f"{group}/" if group else ""
     own, *below = await asyncio.gather(
         *(_document(store, path) for path in (group, *(f"{prefix}{name}" for name in names)))

@@ -71,19 +71,13 @@ def compact(
         referred = _referred(repository, keep or {})
         if not dry_run and until is not None:
             _hold(repository, referred, old)
-            with repository._telling():
-                repository._opened.expire_snapshots(older_than=until)
-        with repository._telling():
-            gone = repository._opened.garbage_collect(now - grace, dry_run=dry_run)
+            repository.expire(until)
+        files, size = repository.collect(now - grace, dry_run=dry_run)
     return Compacted(
         tuple(snapshot for snapshot in old if snapshot not in referred),
         {snapshot: referred[snapshot] for snapshot in old if snapshot in referred},
-        gone.chunks_deleted
-        + gone.manifests_deleted
-        + gone.snapshots_deleted
-        + gone.attributes_deleted
-        + gone.transaction_logs_deleted,
-        gone.bytes_deleted,
+        files,
+        size,
     )
 
 
@@ -92,15 +86,9 @@ def _older(repository: Repository, until: datetime | None) -> list[str]:
     if until is None:
         return []
     found: dict[str, Any] = {}
-    for snapshot in {**_heads(repository), **repository.releases()}.values():
+    for snapshot in {**repository.branches(), **repository.releases()}.values():
         found |= {commit.snapshot: commit.written_at for commit in repository.log(snapshot)}
     return sorted((snapshot for snapshot, at in found.items() if at < until), key=lambda snapshot: found[snapshot])
-
-
-def _heads(repository: Repository) -> dict[str, str]:
-    """Branch -> snapshot."""
-    with repository._telling():
-        return {name: str(repository._opened.lookup_branch(name)) for name in repository._opened.list_branches()}
 
 
 def _referred(repository: Repository, keep: Mapping[str, str]) -> dict[str, str]:
@@ -112,12 +100,12 @@ def _referred(repository: Repository, keep: Mapping[str, str]) -> dict[str, str]
         except BankNotFoundError:
             continue  # of another bank of this site, or dropped before anybody knew of it
     why |= {snapshot: f"release {name}" for name, snapshot in repository.releases().items()}
-    return why | {snapshot: f"branch {name}" for name, snapshot in _heads(repository).items()}
+    return why | {snapshot: f"branch {name}" for name, snapshot in repository.branches().items()}
 
 
 def _hold(repository: Repository, referred: Mapping[str, str], old: list[str]) -> None:
     """Make releases of what must stay and would not by itself, also of what an earlier expiry has cut off already."""
-    held = {*repository.releases().values(), *_heads(repository).values()}
+    held = {*repository.releases().values(), *repository.branches().values()}
     history = {commit.snapshot for commit in repository.log(repository.snapshot())}
     for snapshot in referred:
         if snapshot not in held and (snapshot in old or snapshot not in history):

@@ -191,15 +191,8 @@ def _touched(before: View, after: View) -> frozenset[str] | None:
         return None
     if before.snapshot == after.snapshot:
         return frozenset()
-    opened = after._repository._opened
     for one, other in ((before.snapshot, after.snapshot), (after.snapshot, before.snapshot)):
-        try:
-            found = opened.diff(from_snapshot_id=one, to_snapshot_id=other)
-        except Exception:  # noqa: S112 - icechunk's own kind, unknown here: the other way round, or nobody knows
-            continue
-        paths = (
-            *(found.new_groups | found.updated_groups | found.deleted_groups),
-            *(found.new_arrays | found.updated_arrays | found.deleted_arrays | set(found.updated_chunks)),
-        )
-        return frozenset(str(path).strip("/") for path in paths)
+        found = after._repository.touched(one, other)
+        if found is not None:
+            return found
     return None

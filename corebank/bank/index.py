@@ -64,8 +64,8 @@ COLUMNS: dict[str, str] = {
 }
 """Every column of the index."""
 
-_SAMPLED, _BLOCK = 8, 256
-"""The mean spectrum is that of all spectra, or of so many blocks of so many neighbours, spread evenly over the run."""
+_BLOCK, _APART, _MOST = 256, 1_024, 8
+"""The mean spectrum is that of blocks of so many neighbours, one in so many spectra, and no more than so many."""
 
 
 def made(view: View, before: Mapping[str, Any] | None = None, touched: Collection[str] | None = None) -> dict[str, Any]:
@@ -166,8 +166,10 @@ def _read(view: View, expedition: str, name: str) -> dict[str, Any]:
 def _mean(intensity: Any) -> np.ndarray:
     """Mean spectrum (bin,) of a run's intensity (spectrum, energy), NaN in bins that not every spectrum measured."""
     count = intensity.sizes["spectrum"]
-    if count > _SAMPLED * _BLOCK:
-        starts = np.linspace(0, (count - _BLOCK) // _BLOCK, _SAMPLED).astype(int) * _BLOCK  # whole chunks
+    if count > _BLOCK:
+        blocks = min(-(-count // _APART), _MOST)
+        middles = (np.arange(blocks) + 0.5) / blocks  # as shares of the run
+        starts = np.unique((middles * (count // _BLOCK)).astype(int)) * _BLOCK  # whole chunks
         intensity = intensity.isel(spectrum=(starts[:, None] + np.arange(_BLOCK)).ravel())
     mean: np.ndarray = np.asarray(intensity.values, dtype=np.float64).mean(axis=0)
     return mean

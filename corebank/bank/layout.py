@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any
@@ -40,6 +40,13 @@ SHARD = 4096
 
 COUNTS_DIGEST = "counts_digest"
 """Column of a run with the hash of each spectrum's counts; banks of version 1 have none."""
+
+_TIME = {
+    "units": "seconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "_FillValue": int(np.iinfo(np.int64).min),
+}
+"""Attributes by which other readers of Zarr know times; the lowest number is numpy's own for an unknown one."""
 
 _DIGEST = "digest"
 """Attribute of every group: the hash of the others."""
@@ -80,7 +87,7 @@ def _trusted(store: Any, group: str) -> tuple[dict[str, Any], Any]:
 def groups(store: Any) -> list[str]:
     """Names of the groups below the root, in alphabetical order."""
     with telling("/", Exception):
-        return sorted(zarr.open_group(store, mode="r").group_keys())
+        return chunks.names(store, "")
 
 
 def write(store: Any, new: Mapping[str, xr.Dataset]) -> None:
@@ -160,22 +167,69 @@ def read_evaluations(store: Any, group: str) -> dict[str, pd.DataFrame]:
         with telling(f"/{group}/{number}", Exception):
             rows = xr.open_zarr(trusted, group=f"{group}/{number}", consolidated=False, chunks=None).load()
         table = pd.DataFrame(rows["values"].values, columns=[str(name) for name in rows["column"].values])
-        table.attrs = about
+        table.attrs = {str(key): value for key, value in about.items()}
         tables[str(about["name"])] = table
     return tables
 
 
-def open_run(store: Any, group: str) -> xr.Dataset:
-    """A run as `write_run` wrote it, lazy: every array but ``energy`` is a dask array of the chunks in the store."""
+def open_run(store: Any, group: str, energy: np.ndarray) -> xr.Dataset:
+    """A run as `write` wrote it, lazy: every array is a dask array of the chunks in the store, and none is read.
+
+    `energy` (energy,) is the bank's grid [keV]. Made without xarray's reader, which decodes each array for itself and
+    looks into some of them: opening is four times as fast, and asks the store for the run's documents alone.
+    """
     about, trusted = _trusted(store, group)
     with telling(f"/{group}", Exception):
-        run = xr.open_zarr(trusted, group=group, consolidated=False, chunks={})
-    ordered = run[["counts", "intensity", *schema.SPECTRUM]]
-    plain: xr.Dataset = ordered.assign(
-        {name: run[name].astype(object) for name, variable in schema.SPECTRUM.items() if variable.dtype == "str"}
-    )
-    plain.attrs = about
-    return plain
+        held = dict(zarr.open_group(trusted, path=group, mode="r").arrays())
+        named = {"counts": schema.COUNTS, "intensity": schema.INTENSITY, **schema.SPECTRUM}
+        arrays = {name: _lazy(held[name], variable) for name, variable in named.items()}
+    centres = ("energy", energy, {"units": "keV", "long_name": "bin centre"})
+    return xr.Dataset(arrays, coords={"energy": centres}, attrs=about)
+
+
+def _lazy(array: Any, variable: schema.Variable) -> xr.Variable:
+    source, kind, unsaid = array, array.dtype, {"_FillValue"}  # which banks of version 1 have
+    if variable.dtype == "str":
+        source, kind = Decoded(array, "O"), np.dtype(object)
+    elif variable.dtype.startswith("datetime64"):
+        source, kind, unsaid = Decoded(array, "M8[s]"), np.dtype("M8[s]"), set(_TIME)
+    said = {key: value for key, value in array.attrs.items() if key not in unsaid}
+    return xr.Variable(variable.dims, _blocks(source, array.chunks, kind), said)
+
+
+def _blocks(source: Any, chunks: tuple[int, ...], dtype: np.dtype[Any]) -> da.Array:
+    meta = np.empty((0,) * len(chunks), dtype=dtype)
+    found: da.Array = da.from_array(source, chunks=chunks, name=False, asarray=False, inline_array=True, meta=meta)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A stored column as it is read: text as objects, seconds as times."""
+
+    array: Any
+    kind: str
+    """``O`` or ``M8[s]``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the column."""
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Of the column."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As it is read."""
+        return np.dtype(self.kind)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Read rows; the lowest number of seconds stands for an unknown time."""
+        found = np.asarray(self.array[rows])
+        return found.astype(object) if self.kind == "O" else found.astype("M8[s]")
 
 
 def read_measurements(store: Any, group: str) -> pd.DataFrame:
@@ -214,12 +268,7 @@ def _with_digests(ds: xr.Dataset) -> xr.Dataset:
 def _encoded(array: xr.Variable) -> tuple[Any, dict[str, Any]]:
     """An array as it is stored, and what it takes to read it back."""
     if array.dtype.kind == "M":
-        seconds = array.values.astype("datetime64[s]").astype(np.int64)  # NaT is the lowest number
-        return seconds, {
-            "units": "seconds since 1970-01-01",
-            "calendar": "proleptic_gregorian",
-            "_FillValue": int(np.iinfo(np.int64).min),
-        }
+        return array.values.astype("datetime64[s]").astype(np.int64), dict(_TIME)
     if array.dtype.kind in "OUT":
         return np.asarray([str(one) for one in array.values], dtype=np.dtypes.StringDType()), {}
     return array.data, {}

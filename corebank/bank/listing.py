@@ -49,9 +49,9 @@ def publish(view: View, repository: Repository, *, anew: bool = False) -> None:
     before, blocks = _published(repository)
     touched: frozenset[str] | None = None
     if before is not None and not anew:
-        touched = _touched(repository, before["snapshot"], view.snapshot)
+        touched = repository.touched(before["snapshot"], view.snapshot)
         if before["snapshot"] == view.snapshot or (
-            touched is None and _touched(repository, view.snapshot, before["snapshot"]) is not None
+            touched is None and repository.touched(view.snapshot, before["snapshot"]) is not None
         ):
             return
     if touched is None:
@@ -98,24 +98,6 @@ def _published(repository: Repository) -> tuple[dict[str, Any] | None, dict[str,
             name = str(yaml.safe_load(owner[1]))
             blocks[name] = blocks.get(name, "") + part
     return before, blocks
-
-
-def _touched(repository: Repository, before: str, after: str) -> frozenset[str] | None:
-    """Paths (``expedition/run/array``) that the commits after one snapshot and up to another touched.
-
-    Read from Icechunk's record of the commits, whatever the size of the bank; None unless the first is an ancestor.
-    """
-    if before == after:
-        return frozenset()
-    try:
-        diff = repository._opened.diff(from_snapshot_id=before, to_snapshot_id=after)
-    except Exception:  # Icechunk's own kind, which is known only to the repository; what cannot be told is made anew
-        return None
-    paths = {
-        *(diff.new_groups | diff.updated_groups | diff.deleted_groups),
-        *(diff.new_arrays | diff.updated_arrays | diff.deleted_arrays | set(diff.updated_chunks)),
-    }
-    return frozenset(str(path).strip("/") for path in paths)
 
 
 def _whole(site: str, blocks: list[str], bank: str, snapshot: str) -> str:

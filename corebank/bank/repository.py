@@ -1,4 +1,4 @@
-"""Where a bank's commits are kept: an Icechunk repository. This module is the only importer of icechunk.
+"""Where a bank's commits are kept: an Icechunk repository. With `corebank.bank.storage` the only importer of icechunk.
 
 Writers of a local bank hold a file lock, since Icechunk alone loses acknowledged commits there where writers meet; S3
 and memory refuse a commit whose parent is no longer the head, and the work is done again (`Repository.atomically`).
@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from corebank.bank import addresses, beside, faults, stores, writers
-from corebank.bank.addresses import resolved
-from corebank.bank.records import Commit
-from corebank.bank.writers import ConflictError
-from corebank.errors import BankError, BankNotFoundError
-
-os.environ.setdefault("ICECHUNK_LOG", "off")  # icechunk logs to stdout, into people's --json; its errors we tell
-
 import icechunk
 
-icechunk.set_logs_filter(os.environ["ICECHUNK_LOG"])  # where somebody imported it before us
+from corebank.bank import addresses, beside, damage, faults, stores, writers
+from corebank.bank.addresses import resolved
+from corebank.bank.records import Commit
+from corebank.bank.storage import IN_MEMORY, patience, storage
+from corebank.bank.writers import ConflictError
+from corebank.errors import BankError, BankNotFoundError
 
 __all__ = ["ConflictError", "Repository", "create", "open_repository", "resolved"]
 
@@ -39,8 +36,6 @@ _MAIN = f"{_NAME}/refs/branch.main/ref.json"
 
 _EMPTY = "1CECHNKREP0F1RSTCMT0"
 """The snapshot that every Icechunk repository begins with; a bank whose head it is was never made to its end."""
-
-_IN_MEMORY: dict[str, icechunk.Storage] = {}
 
 T = TypeVar("T")
 
@@ -172,12 +167,51 @@ class Repository:
         with self._telling(writing=True):
             writers.onto_disk(self.address)  # the chunks, before anything names them
             try:
-                snapshot = str(session.commit(message, metadata=dict(about or {})))
+                snapshot = str(session.commit(message, metadata=damage.signed(message, about or {})))
             except icechunk.ConflictError as error:
                 raise ConflictError(self.address) from error
             writers.onto_disk(self.address)
         self._main = snapshot
         return snapshot
+
+    def touched(self, before: str, after: str) -> frozenset[str] | None:
+        """Paths (``expedition/run/array``) that the commits after one snapshot and up to another touched.
+
+        Read from Icechunk's record of the commits, whatever the size of the bank. None where that is not known: the
+        first is no ancestor of the second, or their history was cut.
+        """
+        if before == after:
+            return frozenset()
+        try:
+            found = self._opened.diff(from_snapshot_id=before, to_snapshot_id=after)
+        except (icechunk.IcechunkError, ValueError):
+            return None
+        groups = found.new_groups | found.updated_groups | found.deleted_groups
+        arrays = found.new_arrays | found.updated_arrays | found.deleted_arrays | set(found.updated_chunks)
+        return frozenset(str(path).strip("/") for path in groups | arrays)
+
+    def branches(self) -> dict[str, str]:
+        """Branch -> snapshot."""
+        with self._telling():
+            return {name: str(self._opened.lookup_branch(name)) for name in self._opened.list_branches()}
+
+    def expire(self, until: datetime) -> None:
+        """Take snapshots from before a time out of the history; branches and releases keep theirs."""
+        with self._telling():
+            self._opened.expire_snapshots(older_than=until)
+
+    def collect(self, until: datetime, *, dry_run: bool) -> tuple[int, int]:
+        """Delete what no snapshot refers to and was written before a time; returns numbers of files and of bytes."""
+        with self._telling():
+            gone = self._opened.garbage_collect(until, dry_run=dry_run)
+        files = (
+            gone.chunks_deleted
+            + gone.manifests_deleted
+            + gone.snapshots_deleted
+            + gone.attributes_deleted
+            + gone.transaction_logs_deleted
+        )
+        return int(files), int(gone.bytes_deleted)
 
     def read_text(self, name: str) -> str | None:
         """A small file beside the repository; None where there is none."""
@@ -213,7 +247,7 @@ def create(address: str, describe: Callable[[Any], None], message: str) -> Repos
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
-            _describe(_new(_storage(str(making))), describe, message)
+            _describe(_new(storage(str(making))), describe, message)
             making.rename(folder / _NAME)
     made = open_repository(address)
     made.list_releases()
@@ -228,7 +262,7 @@ def open_repository(address: str) -> Repository:
     kind = addresses.kind(address)
     if kind == "local" and not (Path(address) / _NAME).is_dir():  # icechunk would make the folder it looks into
         raise _missing(address)
-    if kind == "memory" and f"{address}/{_NAME}" not in _IN_MEMORY:
+    if kind == "memory" and f"{address}/{_NAME}" not in IN_MEMORY:
         raise _missing(address)
     if kind == "s3":
         beside.knock(address)
@@ -239,7 +273,7 @@ def open_repository(address: str) -> Repository:
         except FileNotFoundError as error:
             raise _missing(address) from error
     try:
-        return Repository(address, icechunk.Repository.open(_storage(f"{address}/{_NAME}"), config=_patience()))
+        return Repository(address, icechunk.Repository.open(storage(f"{address}/{_NAME}"), config=patience()))
     except icechunk.IcechunkError as error:
         if "doesn't exist" in str(error):
             raise _missing(address) from error
@@ -260,14 +294,14 @@ def _asking_why(address: str, writing: bool) -> Iterator[None]:
 
 def _make_remote(address: str, describe: Callable[[Any], None], message: str, occupied: BankError) -> None:
     """Make a repository that cannot be renamed; one whose making was cut short is finished."""
-    storage, there = _storage(f"{address}/{_NAME}"), beside.names(address)
+    lies, there = storage(f"{address}/{_NAME}"), beside.names(address)
     if addresses.kind(address) == "memory" and _NAME not in there:
-        there |= {_NAME} if f"{address}/{_NAME}" in _IN_MEMORY and icechunk.Repository.exists(storage) else set()
+        there |= {_NAME} if f"{address}/{_NAME}" in IN_MEMORY and icechunk.Repository.exists(lies) else set()
     if there - {_NAME}:
         raise occupied
     if not there:
-        opened = _new(storage)
-    elif (opened := icechunk.Repository.open(storage, config=_patience())).lookup_branch("main") != _EMPTY:
+        opened = _new(lies)
+    elif (opened := icechunk.Repository.open(lies, config=patience())).lookup_branch("main") != _EMPTY:
         raise occupied
     try:
         _describe(opened, describe, message)
@@ -275,16 +309,16 @@ def _make_remote(address: str, describe: Callable[[Any], None], message: str, oc
         raise occupied from error
 
 
-def _new(storage: icechunk.Storage) -> icechunk.Repository:
+def _new(lies: icechunk.Storage) -> icechunk.Repository:
     newer = "spec_version" in inspect.signature(icechunk.Repository.create).parameters
     oldest: dict[str, Any] = {"spec_version": 1} if newer else {}  # icechunk 1.x opens no other
-    return icechunk.Repository.create(storage, **oldest)
+    return icechunk.Repository.create(lies, **oldest)
 
 
 def _describe(opened: icechunk.Repository, describe: Callable[[Any], None], message: str) -> None:
     session = opened.writable_session("main")
     describe(session.store)
-    session.commit(message)
+    session.commit(message, metadata=damage.signed(message, {}))
 
 
 def _missing(address: str) -> BankNotFoundError:
@@ -295,40 +329,6 @@ def _names_nothing(error: Exception) -> bool:
     """True when a name was looked up and is not there, rather than that it could not be looked up."""
     said = ("ref not found", "invalid ref name", "invalid snapshot id", "snapshot not found", "object not found")
     return isinstance(error, ValueError) or any(words in str(error) for words in said)
-
-
-def _patience() -> icechunk.RepositoryConfig:
-    """Five tries, some seconds in all: icechunk alone would ask a store that fails for half a minute."""
-    retries = icechunk.StorageRetriesSettings(max_tries=5, initial_backoff_ms=100, max_backoff_ms=1_000)
-    return icechunk.RepositoryConfig(storage=icechunk.StorageSettings(retries=retries))
-
-
-def _storage(address: str) -> icechunk.Storage:
-    kind, rest = addresses.kind(address), address.partition("://")[2]
-    if kind == "local":
-        return icechunk.local_filesystem_storage(address)
-    if kind == "memory":
-        return _IN_MEMORY.setdefault(address, icechunk.in_memory_storage())
-    if kind == "web":
-        over_http: Callable[[str], icechunk.Storage] | None = getattr(icechunk, "http_storage", None)
-        if over_http is not None:  # from icechunk 2
-            return over_http(address)
-        endpoint, _, bucket = address.rpartition("/")  # to its reader, a web server is a store that anyone may read
-        options = icechunk.S3Options(
-            region="us-east-1", endpoint_url=endpoint, allow_http=True, anonymous=True, force_path_style=True
-        )
-        return icechunk.Storage.new_s3_object_store(options, bucket, None, icechunk.s3_anonymous_credentials())
-    where, (bucket, _, prefix) = addresses.S3.from_environment(), rest.partition("/")
-    who: dict[str, Any] = {"anonymous": True} if where.anonymous else {"from_env": True}
-    return icechunk.s3_storage(
-        bucket=bucket,
-        prefix=prefix,
-        region=where.region,
-        endpoint_url=where.endpoint,
-        allow_http=bool(where.endpoint and where.endpoint.startswith("http://")),
-        force_path_style=where.endpoint is not None,
-        **who,
-    )
 
 
 class _Session:

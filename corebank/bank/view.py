@@ -124,7 +124,7 @@ class View:
         if level not in ("intensity", "counts"):
             raise BankError(self.address, f"level is {level!r}", "Ask for intensity or counts")
         self._require(expedition, run)
-        whole = layout.open_run(self._store, f"{expedition}/{run}")
+        whole = layout.open_run(self._store, f"{expedition}/{run}", self.grid.centres)
         if (rows := self._some_rows(expedition, run, whole)) is not None:
             whole = whole.isel(spectrum=rows)
         return whole.drop_vars("counts") if level == "intensity" else whole.drop_vars(["intensity", "energy"])
@@ -212,7 +212,11 @@ class View:
         if (expedition, run) not in self._seen:
 
             def opened() -> xr.Dataset:
-                return layout.open_run(self._store, f"{expedition}/{run}") if spectra is None else spectra
+                return (
+                    layout.open_run(self._store, f"{expedition}/{run}", self.grid.centres)
+                    if spectra is None
+                    else spectra
+                )
 
             self._seen[expedition, run] = hiding.rows(run, opened, withdrawals)
         return self._seen[expedition, run]

@@ -94,6 +94,11 @@ def add(bank: str, folder: Path, /, *, toml: Path | None = None, scheduler: str 
         return 1
     added = opened.add(checked)
     print(report)
+    if added.withdrawn:
+        print(
+            f"{sum(added.withdrawn.values())} of these spectra are withdrawn and stay hidden "
+            f"({', '.join(added.withdrawn)}); bring them back with: corebank restore"
+        )
     if added.nothing_new:
         print(f"nothing new: the bank held all of it, at snapshot {added.snapshot}")
     else:

@@ -33,7 +33,7 @@ def parse(days: Sequence[str], clocks: Sequence[str], known: date | None = None,
         ``day-first`` or ``month-first``, which a person may know where nothing else tells.
     """
     spelling = _spelling(days, known) or SAID[said]
-    out = np.full(len(days), np.datetime64("NaT"), dtype="datetime64[s]")
+    out = np.full(len(days), np.datetime64("NaT", "s"), dtype="datetime64[s]")
     for row, (day, clock) in enumerate(zip(days, clocks, strict=True)):
         moment = _moment(day.strip(), clock.strip(), spelling)
         if moment is not None:
