@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # before numpy is imported: tests run beside other tests
@@ -15,6 +16,8 @@ from corebank import bank as banks  # noqa: E402
 from corebank import contribution  # noqa: E402
 from corebank.schema import EnergyGrid  # noqa: E402
 from tests.scanner import write_expedition  # noqa: E402
+
+os.environ.setdefault("COREBANK_CACHE", tempfile.mkdtemp(prefix="corebank-cache-"))  # not the user's own
 
 GRID = EnergyGrid(start=0.0, step=0.05, bins=160)
 """0 to 8 keV: wider than the tests' small detector on both sides."""
