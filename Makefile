@@ -17,10 +17,10 @@ demo: .venv/ready
 	$(BIN)/python -m training.demo $(if $(SAMPLES),--samples sample-cores,$(if $(DATA),--data $(DATA)))
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-long: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .

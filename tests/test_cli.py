@@ -121,8 +121,8 @@ def test_every_command_explains_itself(corebank) -> None:  # type: ignore[no-unt
     code, out, _ = corebank("--help")
     assert code == 0
     for name in cli.COMMANDS:
-        assert name in out
-        assert corebank(name, "--help")[0] == 0
+        assert name.split()[0] in out
+        assert corebank(*name.split(), "--help")[0] == 0
 
 
 def test_help_waits_for_no_heavy_import_and_the_command_is_installed() -> None:

@@ -218,6 +218,7 @@ class Life(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+@pytest.mark.slow
 def test_a_bank_is_what_its_model_says_whatever_is_done_to_it() -> None:
     contributions()
     run_state_machine_as_test(

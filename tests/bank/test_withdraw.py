@@ -226,15 +226,13 @@ def test_nothing_more_is_read_of_a_bank_from_which_nothing_is_withdrawn(bank: ba
         return list(keys)
 
     first = read()
-    opened = {f"cruise1/s{run}/{name}/c/0" for run in (1, 2, 3, 4) for name in ("energy", "scanned_at")}
-    assert {key for key in first if "/c/" in key} == opened, "what xarray reads of each run when it opens it"
+    assert not [key for key in first if "/c/" in key], "opening reads what a run says of itself, and no chunk"
     bank.withdraw("cruise1", run="s2", because="shaken")
-    assert {key for key in read() if "/c/" in key} == {key for key in opened if "/s2/" not in key}
+    assert not [key for key in read() if "/c/" in key or "/s2/" in key]
     bank.restore("cruise1", run="s2", because="no matter")
     assert sorted(read()) == sorted(first)
     bank.withdraw("cruise1", core="C/2", because="dry")
     with counted() as keys:
         banks.open_bank(bank.path).run("cruise1", "s1", "counts")["counts"].isel(spectrum=0).load()
-    opening = {"cruise1/s1/energy/c/0", "cruise1/s1/scanned_at/c/0"}
     asked = {key for key in keys if "/c/" in key}
-    assert asked - opening == {"cruise1/s1/core/c/0", "cruise1/s1/counts/c/0/0"}, "no other run is opened"
+    assert asked == {"cruise1/s1/core/c/0", "cruise1/s1/counts/c/0/0"}, "no other run is opened"
