@@ -173,7 +173,7 @@ def read_evaluations(store: Any, group: str) -> dict[str, pd.DataFrame]:
 
 
 def open_run(store: Any, group: str, energy: np.ndarray) -> xr.Dataset:
-    """A run as `write` wrote it, lazy: every array is a dask array of the chunks in the store, and none is read.
+    """A run as `write` wrote it, lazy: every array is a dask array of the shards in the store, and none is read.
 
     `energy` (energy,) is the bank's grid [keV]. Made without xarray's reader, which decodes each array for itself and
     looks into some of them: opening is four times as fast, and asks the store for the run's documents alone.
@@ -194,7 +194,8 @@ def _lazy(array: Any, variable: schema.Variable) -> xr.Variable:
     elif variable.dtype.startswith("datetime64"):
         source, kind, unsaid = Decoded(array, "M8[s]"), np.dtype("M8[s]"), set(_TIME)
     said = {key: value for key, value in array.attrs.items() if key not in unsaid}
-    return xr.Variable(variable.dims, _blocks(source, array.chunks, kind), said)
+    # Whole shards at a time, which is three times as fast; of a slice Dask still asks for the chunks alone.
+    return xr.Variable(variable.dims, _blocks(source, array.shards or array.chunks, kind), said)
 
 
 def _blocks(source: Any, chunks: tuple[int, ...], dtype: np.dtype[Any]) -> da.Array:
