@@ -152,10 +152,10 @@ def test_a_better_calibration_makes_every_intensity_anew_and_no_count(
 
 def test_a_long_run_is_made_anew_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = banks.create(tmp_path / "bank", site="lab", grid=GRID)
-    bank.add(made(tmp_path / "long", sections=["S1"], count=600, laboratory=None))
+    bank.add(made(tmp_path / "long", sections=["S1"], count=4200, laboratory=None, zipped=True))
     asked = better(monkeypatch)
-    assert bank.rebuild().runs == {"cruise1/s1": 600}
-    assert sorted(size for size in asked if size) == [88, 256, 256]
+    assert bank.rebuild().runs == {"cruise1/s1": 4200}
+    assert sorted(size for size in asked if size) == [104, 4096], "a shard at a time"
 
 
 def test_an_intensity_that_an_amendment_makes_anew_is_of_todays_calibration(
