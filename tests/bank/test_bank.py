@@ -259,7 +259,8 @@ def test_ten_neighbouring_spectra_are_one_chunk_whatever_the_size_of_the_run(ban
     metre = run["counts"].isel(spectrum=slice(300, 310))
     with counted() as keys:
         banks.open_bank(bank.path).run("cruise1", "s1", "counts")["counts"].isel(spectrum=slice(300, 310)).load()
-    assert len([key for key in keys if "/counts/c/" in key]) == 2, "the shard's index and one chunk of 256"
+    asked = [key for key in keys if "/counts/c/" in key]
+    assert 1 <= len(asked) <= 2, "the shard's index and one chunk of 256; with zarr 3.4 one request is seen"
     np.testing.assert_array_equal(metre.values, given_.runs["s1"]["counts"].values[300:310])
 
 
