@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from corebank.bank.records import CONTRIBUTIONS, EVALUATIONS, MEASUREMENTS
 from corebank.bank.repository import Repository
 from corebank.contribution import Contribution
 from corebank.errors import BankError
+from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import stem
 
 if TYPE_CHECKING:
@@ -144,12 +146,15 @@ def _evaluations(group: str, contribution: Contribution, name: str, run: xr.Data
     """Every evaluation that lay beside the spectra of a run, row by row beside its spectra."""
     stems = [stem(str(source)) for source in run["source"].values]
     return {
-        f"{group}/{EVALUATIONS}/{number}": layout.evaluation(
-            one.table.reindex(stems).astype(np.float64),
-            {"name": one.name, "sha256": one.sha256, "rows": len(one.table), "calibrates": one.calibrates},
-        )
+        f"{group}/{EVALUATIONS}/{number}": stored_evaluation(one, stems)
         for number, one in enumerate(contribution.evaluations.get(name, ()), 1)
     }
+
+
+def stored_evaluation(one: Evaluation, stems: Sequence[str]) -> xr.Dataset:
+    """An evaluation as it is stored, row by row beside the spectra whose files are called `stems`."""
+    about = {"name": one.name, "sha256": one.sha256, "rows": len(one.table), "calibrates": one.calibrates}
+    return layout.evaluation(one.table.reindex(list(stems)).astype(np.float64), about)
 
 
 def said(table: pd.DataFrame) -> list[tuple[Any, ...]]:

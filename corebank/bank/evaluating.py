@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
-from corebank.bank import layout
+from corebank.bank import adding, layout
 from corebank.bank.records import EVALUATIONS
 from corebank.readers.evaluations import Evaluation
 from corebank.readers.files import stem
@@ -59,13 +58,7 @@ def changed(
             held[number] = {**now, "file": file}
     stems = [stem(str(source)) for source in spectra["source"].values]
     fresh = [one for key, one in given.items() if key not in number_of]
-    new = {
-        number: layout.evaluation(
-            one.table.reindex(stems).astype(np.float64),
-            {"name": one.name, "sha256": one.sha256, "rows": len(one.table), "calibrates": one.calibrates},
-        )
-        for number, one in enumerate(fresh, len(numbered) + 1)
-    }
+    new = {number: adding.stored_evaluation(one, stems) for number, one in enumerate(fresh, len(numbered) + 1)}
     told += [f"evaluation {one.name}" for one in fresh]
     before = {key for key, number in number_of.items() if numbered[number]["calibrates"]}
     after = {key for key, one in given.items() if one.calibrates}

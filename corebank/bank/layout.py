@@ -176,7 +176,7 @@ def open_run(store: Any, group: str, energy: np.ndarray) -> xr.Dataset:
     """A run as `write` wrote it, lazy: every array is a dask array of the shards in the store, and none is read.
 
     `energy` (energy,) is the bank's grid [keV]. Made without xarray's reader, which decodes each array for itself and
-    looks into some of them: opening is four times as fast, and asks the store for the run's documents alone.
+    looks into some of them: opening takes less than half of the time, and asks the store for the run's documents alone.
     """
     about, trusted = _trusted(store, group)
     with telling(f"/{group}", Exception):
@@ -194,7 +194,7 @@ def _lazy(array: Any, variable: schema.Variable) -> xr.Variable:
     elif variable.dtype.startswith("datetime64"):
         source, kind, unsaid = Decoded(array, "M8[s]"), np.dtype("M8[s]"), set(_TIME)
     said = {key: value for key, value in array.attrs.items() if key not in unsaid}
-    # Whole shards at a time, which is three times as fast; of a slice Dask still asks for the chunks alone.
+    # Whole shards at a time: 32 ms for 4,000 spectra, by chunks 56, zarr alone 27. Of a slice Dask asks for its chunks.
     return xr.Variable(variable.dims, _blocks(source, array.shards or array.chunks, kind), said)
 
 

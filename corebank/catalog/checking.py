@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from intake.catalog import Catalog
-from intake.source.base import DataSource
-
 from corebank import bank as banks
 from corebank.bank.records import Level
-from corebank.catalog.drivers import MeasurementsSource, SpectraSource
+from corebank.catalog.drivers import Catalog, DataSource, MeasurementsSource, SpectraSource
 from corebank.catalog.entries import LEVELS
 from corebank.catalog.members import Member
 from corebank.catalog.opening import leaves, members, open_catalog

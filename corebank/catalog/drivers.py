@@ -1,4 +1,7 @@
-"""Intake's drivers for what a bank holds: the spectra of an expedition, and its laboratory values."""
+"""Intake's drivers for what a bank holds: the spectra of an expedition, and its laboratory values.
+
+The only importer of intake: what the other modules here need of it they take from here.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
+from intake.catalog import Catalog
+from intake.catalog.entry import CatalogEntry
+from intake.catalog.local import UserParameter
 from intake.source.base import DataSource, Schema
 
 from corebank import bank as banks
 from corebank.bank.records import Level
+
+__all__ = ["Catalog", "CatalogEntry", "DataSource", "MeasurementsSource", "SpectraSource", "UserParameter"]
 
 # Intake 2.0.9 says this of every text parameter that is no shell command, which is all of ours.
 warnings.filterwarnings("ignore", message="Shell command not executed", category=UserWarning, module="intake")

@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intake.catalog.entry import CatalogEntry
-from intake.catalog.local import UserParameter
-from intake.source.base import DataSource
-
 from corebank.bank.records import Level
+from corebank.catalog.drivers import CatalogEntry, DataSource, UserParameter
 from corebank.errors import EntryError
 
 PARAMETERS = {"corebank_spectra": ("run", "level", "at"), "corebank_measurements": ("at",), "corebank_member": ()}

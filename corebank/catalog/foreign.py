@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from intake.source.base import DataSource
-
 from corebank.catalog import plain
+from corebank.catalog.drivers import DataSource
 from corebank.catalog.entries import PARAMETERS, Entry
 from corebank.catalog.fetching import scheme
 from corebank.errors import EntryError

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from intake.catalog import Catalog
 
 from corebank.bank import descriptor, listing
 from corebank.bank import index as files
 from corebank.catalog import fetching
-from corebank.catalog.drivers import SpectraSource
+from corebank.catalog.drivers import Catalog, SpectraSource
 from corebank.catalog.members import Member
 from corebank.catalog.opening import catalogs, open_catalog
 from corebank.errors import CorebankError

@@ -17,11 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from intake.catalog import Catalog
-from intake.source.base import DataSource
-
 from corebank.catalog import fetching, foreign, remembering
-from corebank.catalog.drivers import MeasurementsSource, SpectraSource
+from corebank.catalog.drivers import Catalog, DataSource, MeasurementsSource, SpectraSource
 from corebank.catalog.entries import Entry
 from corebank.errors import CatalogError, EntryError, OfflineError
 

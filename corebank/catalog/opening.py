@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from intake.catalog import Catalog
-from intake.source.base import DataSource
-
-from corebank.catalog.drivers import SpectraSource
+from corebank.catalog.drivers import Catalog, DataSource, SpectraSource
 from corebank.catalog.fetching import folder_of, scheme
 from corebank.catalog.members import Member, MemberCatalog, OwnCatalog, together
 from corebank.errors import CatalogError

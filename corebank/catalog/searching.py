@@ -16,9 +16,9 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 import xraylib
-from intake.catalog import Catalog
 
 from corebank.bank import descriptor
+from corebank.catalog.drivers import Catalog
 from corebank.catalog.indexing import Index, index
 from corebank.errors import CatalogError
 

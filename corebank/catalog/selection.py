@@ -17,12 +17,11 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 import xarray as xr
-from intake.catalog import Catalog
 
 from corebank import bank as banks
 from corebank import licences
 from corebank.bank.records import Level
-from corebank.catalog.drivers import MeasurementsSource, SpectraSource
+from corebank.catalog.drivers import Catalog, MeasurementsSource, SpectraSource
 from corebank.catalog.indexing import index
 from corebank.catalog.members import Member
 from corebank.catalog.opening import leaves, named, open_catalog, sources

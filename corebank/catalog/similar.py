@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from intake.catalog import Catalog
 
 from corebank import calibrate, contribution, readers
 from corebank.bank import descriptor
 from corebank.calibrate import lines
+from corebank.catalog.drivers import Catalog
 from corebank.catalog.indexing import Index, index
 from corebank.catalog.searching import Hits
 from corebank.errors import CatalogError, ReadError

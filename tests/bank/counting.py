@@ -13,13 +13,18 @@ from corebank.bank.repository import Repository
 
 _ASKED: list[str] = []
 
+WHOLE: list[str] = []
+"""Of these keys those that were read whole, not a part of them."""
+
 
 class Counting(WrapperStore):  # type: ignore[type-arg] - whatever store a bank has
     """A store that notes what it is asked for. Not local to `counted`: Dask copies classes that it cannot import."""
 
-    async def get(self, key: str, *words: Any, **more: Any) -> Any:
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         _ASKED.append(key)
-        return await self._store.get(key, *words, **more)
+        if byte_range is None:
+            WHOLE.append(key)
+        return await self._store.get(key, prototype, byte_range)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Any) -> Any:
         wanted = list(key_ranges)
@@ -32,6 +37,7 @@ def counted() -> Iterator[list[str]]:
     """The keys read through any bank opened inside, in order; a part of an object counts as a reading of it."""
     whole = Repository.store
     _ASKED.clear()
+    WHOLE.clear()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Repository, "store", lambda self, snapshot: Counting(whole(self, snapshot)))
         yield _ASKED

@@ -20,7 +20,7 @@ from corebank.contribution import Contribution
 from corebank.errors import BankError, BankNotFoundError, CorebankError
 from corebank.schema import RUN_ATTRIBUTES, SPECTRUM, EnergyGrid
 from tests.bank.conftest import made
-from tests.bank.counting import counted
+from tests.bank.counting import WHOLE, counted
 from tests.conftest import GRID
 from tests.scanner import SECTION, contents, spectra, write_expedition, write_itrax, write_zip
 
@@ -261,6 +261,7 @@ def test_ten_neighbouring_spectra_are_one_chunk_whatever_the_size_of_the_run(ban
         banks.open_bank(bank.path).run("cruise1", "s1", "counts")["counts"].isel(spectrum=slice(300, 310)).load()
     asked = [key for key in keys if "/counts/c/" in key]
     assert 1 <= len(asked) <= 2, "the shard's index and one chunk of 256; with zarr 3.4 one request is seen"
+    assert not set(asked) & set(WHOLE), "never the whole shard"
     np.testing.assert_array_equal(metre.values, given_.runs["s1"]["counts"].values[300:310])
 
 
