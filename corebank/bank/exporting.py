@@ -133,12 +133,10 @@ def _zarr(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) -> 
     rows = max(spectra.sizes["spectrum"], 1)
     for name, array in ready.variables.items():
         if array.ndim == 2:
-            chunk = min(layout.CHUNK, rows)
-            shard = chunk * -(-min(ROWS, rows) // chunk)
             coded[name] = {
-                "chunks": (chunk, array.shape[1]),
-                "shards": (shard, array.shape[1]),
-                "compressors": _codecs(array.dtype),
+                "chunks": (min(layout.CHUNK, rows), array.shape[1]),
+                "shards": (layout.shard(rows), array.shape[1]),
+                "compressors": layout.codecs(array.dtype.str),
             }
         elif array.dims == ("spectrum",):
             coded[name] = {"chunks": (min(ROWS, rows),)}
@@ -148,13 +146,6 @@ def _zarr(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) -> 
         if measurements is not None:
             _laboratory(measurements).to_zarr(out, group=_MEASUREMENTS, mode="w", zarr_format=3, consolidated=False)
         ready.to_zarr(out, mode="a", zarr_format=3, consolidated=True, encoding=_times(ready, coded))
-
-
-def _codecs(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
-    """What a bank packs such an array with, in the words of Zarr's specification."""
-    level = 1 if dtype.kind == "f" else 3
-    blosc = {"cname": "zstd", "clevel": level, "shuffle": "bitshuffle", "typesize": dtype.itemsize, "blocksize": 0}
-    return [{"name": "blosc", "configuration": blosc}, {"name": "crc32c"}]
 
 
 def _netcdf(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) -> None:

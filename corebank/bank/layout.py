@@ -285,8 +285,8 @@ def _metadata(dtype: str, shape: tuple[int, ...], dims: tuple[str, ...]) -> Any:
         shape=shape,
         dtype=dtype,
         chunks=(min(CHUNK if wide else SHARD, rows), *(max(size, 1) for size in shape[1:])),
-        shards=(_shard(rows), *shape[1:]) if wide else None,
-        compressors=[_blosc(dtype) if len(shape) == 2 else ZstdCodec(), Crc32cCodec()],
+        shards=(shard(rows), *shape[1:]) if wide else None,
+        compressors=codecs(dtype) if len(shape) == 2 else [ZstdCodec(), Crc32cCodec()],
         fill_value=np.nan if "f" in dtype else "" if dtype == "string" else 0,
         dimension_names=dims,
     )
@@ -298,7 +298,7 @@ def _fill(arrays: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     arrays = {path: array.with_config(_EVERY_CHUNK) for path, array in arrays.items()}
     lazy = {path: values for path, values in data.items() if isinstance(values, da.Array)}
     sources = [
-        values.rechunk({0: _shard(max(values.shape[0], 1)), **({1: -1} if values.ndim == 2 else {})})
+        values.rechunk({0: shard(max(values.shape[0], 1)), **({1: -1} if values.ndim == 2 else {})})
         for values in lazy.values()
     ]
     with ThreadPoolExecutor(_WRITERS) as crew, dask.config.set(scheduler="threads"):  # a session stays in its process
@@ -309,15 +309,18 @@ def _fill(arrays: Mapping[str, Any], data: Mapping[str, Any]) -> None:
             one.result()
 
 
-def _shard(rows: int) -> int:
+def shard(rows: int) -> int:
     """Spectra per shard of a run of so many: whole chunks, no more than there are."""
     chunk = max(min(CHUNK, rows), 1)
     return chunk * -(-min(SHARD, max(rows, 1)) // chunk)
 
 
-def _blosc(dtype: str) -> BloscCodec:
-    """Floats, which level 3 packs 2 % better than level 1 at less than half the speed, get level 1."""
-    return BloscCodec(cname="zstd", clevel=1 if "f" in dtype else 3, shuffle="bitshuffle")
+def codecs(dtype: str) -> list[Any]:
+    """How an array by channel or energy is packed, with its checksum.
+
+    Floats, which level 3 packs 2 % better than level 1 at less than half the speed, get level 1.
+    """
+    return [BloscCodec(cname="zstd", clevel=1 if "f" in dtype else 3, shuffle="bitshuffle"), Crc32cCodec()]
 
 
 def _signed(group: str, about: Mapping[Any, Any]) -> dict[str, Any]:
