@@ -160,10 +160,15 @@ def _words(error: BaseException) -> str:
 
 @contextmanager
 def telling(address: Where, *kinds: type[BaseException]) -> Iterator[None]:
-    """Raise what `told` makes of errors of these `kinds`; corebank's own pass as they are."""
+    """Raise what `told` makes of errors of these `kinds`; corebank's own pass as they are.
+
+    Icechunk panics over some damaged bytes, with a kind of exception that it does not export and that is no `Exception`.
+    """
     try:
         yield
     except CorebankError:
         raise
-    except kinds as error:
-        raise told(address, error) from error
+    except BaseException as error:
+        if isinstance(error, kinds) or type(error).__name__ == "PanicException":
+            raise told(address, error) from error
+        raise

@@ -64,9 +64,19 @@ def describe(store: Any, group: str, about: Mapping[str, Any]) -> None:
     found.attrs.put(_signed(group, {**found.attrs, **about}))
 
 
-def attributes(store: Any, group: str = "") -> dict[str, Any]:
-    """The attributes of a group; raises `BankError` when they are not those that were written."""
-    return _trusted(store, group)[0]
+def attributes(store: Any, group: str = "", *, required: bool = False) -> dict[str, Any]:
+    """The attributes of a group; raises `BankError` when they are not those that were written.
+
+    The digest is one of them, so that a group that lost them all cannot tell: `required` refuses that, too.
+    """
+    said = _trusted(store, group)[0]
+    if required and not said:
+        raise BankError(
+            f"/{group}",
+            "has lost its attributes",
+            "The repository's files are damaged; restore them from a copy, or open an older snapshot",
+        )
+    return said
 
 
 def _trusted(store: Any, group: str) -> tuple[dict[str, Any], Any]:
@@ -158,11 +168,11 @@ def evaluation(table: pd.DataFrame, about: Mapping[str, Any]) -> xr.Dataset:
 
 def read_evaluations(store: Any, group: str) -> dict[str, pd.DataFrame]:
     """Every evaluation in `group` by its name, what is known of it in ``attrs``; empty where there is none."""
-    root = zarr.open_group(store, mode="r")
-    if group not in root:
-        return {}
+    with telling(f"/{group}", Exception):
+        root = zarr.open_group(store, mode="r")
+        numbers = sorted(zarr.open_group(store, path=group, mode="r").group_keys(), key=int) if group in root else []
     tables = {}
-    for number in sorted(zarr.open_group(store, path=group, mode="r").group_keys(), key=int):
+    for number in numbers:
         about, trusted = _trusted(store, f"{group}/{number}")
         with telling(f"/{group}/{number}", Exception):
             rows = xr.open_zarr(trusted, group=f"{group}/{number}", consolidated=False, chunks=None).load()

@@ -34,6 +34,9 @@ _NAME = "repository"
 
 _MAIN = f"{_NAME}/refs/branch.main/ref.json"
 
+_SPEAKS = (icechunk.IcechunkError, UnicodeError)
+"""How icechunk tells that something is wrong; the second where a text of a damaged snapshot is none."""
+
 _EMPTY = "1CECHNKREP0F1RSTCMT0"
 """The snapshot that every Icechunk repository begins with; a bank whose head it is was never made to its end."""
 
@@ -223,7 +226,7 @@ class Repository:
 
     @contextmanager
     def _telling(self, writing: bool = False) -> Iterator[None]:
-        with _asking_why(self.address, writing), faults.telling(self.address, icechunk.IcechunkError, OSError):
+        with _asking_why(self.address, writing), faults.telling(self.address, *_SPEAKS, OSError):
             yield
 
 
@@ -237,7 +240,7 @@ def create(address: str, describe: Callable[[Any], None], message: str) -> Repos
     )
     if addresses.kind(address) == "web":
         raise BankError(address, "a bank cannot be made behind a web server", "Give a local path or an s3:// address")
-    with _asking_why(address, writing=True), faults.telling(address, icechunk.IcechunkError, OSError):
+    with _asking_why(address, writing=True), faults.telling(address, *_SPEAKS, OSError):
         if (folder := addresses.folder(address)) is None:
             _make_remote(address, describe, message, occupied)
         else:
@@ -274,7 +277,7 @@ def open_repository(address: str) -> Repository:
             raise _missing(address) from error
     try:
         return Repository(address, icechunk.Repository.open(storage(f"{address}/{_NAME}"), config=patience()))
-    except icechunk.IcechunkError as error:
+    except _SPEAKS as error:
         if "doesn't exist" in str(error):
             raise _missing(address) from error
         with _asking_why(address, writing=False):
@@ -344,4 +347,4 @@ class _Session:
 class _Store(stores.Telling, icechunk.IcechunkStore):
     """An Icechunk store whose errors are corebank's own."""
 
-    kinds = (icechunk.IcechunkError,)
+    kinds = _SPEAKS

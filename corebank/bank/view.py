@@ -47,7 +47,7 @@ class View:
     @cached_property
     def _store(self) -> Any:
         store = self._repository.store(self.snapshot)
-        about = layout.attributes(store)
+        about = layout.attributes(store, required=True)
         if about["schema_version"] > SCHEMA_VERSION:  # here, so that nothing of such a bank is read
             raise BankError(
                 self.address, f"was written by {about['written_by']}, with a newer layout", "Install a newer corebank"
@@ -57,7 +57,7 @@ class View:
     @cached_property
     def about(self) -> dict[str, Any]:
         """The bank's own attributes: site, energy grid, version of the layout, what wrote it."""
-        return layout.attributes(self._store)
+        return layout.attributes(self._store, required=True)
 
     @cached_property
     def _expeditions(self) -> list[str]:
@@ -191,7 +191,7 @@ class View:
             known = ", ".join(self.expeditions()) or "none yet"
             raise BankNotFoundError(self.address, f"there is no expedition {expedition!r}", f"It holds {known}")
         if expedition not in self._told:
-            self._told[expedition] = layout.attributes(self._store, expedition)
+            self._told[expedition] = layout.attributes(self._store, expedition, required=True)
         return self._told[expedition]
 
     def _visible(self, expedition: str) -> dict[str, int]:
