@@ -106,6 +106,12 @@ class DataLineage:
     citations: Mapping[str, str] = field(default_factory=dict)
     """``site/expedition`` to citation."""
 
+    dois: Mapping[str, str] = field(default_factory=dict)
+    """``site/expedition`` to DOI, of those that have one."""
+
+    synthetic: tuple[str, ...] = ()
+    """Expeditions seen whose spectra no scanner measured, as ``site/expedition``."""
+
     parent: str = ""
     """The model this one was continued or fine-tuned from, as it was named."""
 
@@ -200,7 +206,7 @@ def load(folder: Path) -> Bundle:
         weights={name: tensor for name, tensor in tensors.items() if not name.startswith(OUTLIER)},
         proxies=tuple(_proxy(proxy) for proxy in document["proxies"]),
         outlier=outlier or None,
-        lineage=DataLineage(**lineage | {name: tuple(lineage[name]) for name in ("cores", "sections", "machines")}),
+        lineage=DataLineage(**{name: tuple(one) if isinstance(one, list) else one for name, one in lineage.items()}),
         recipe=document["recipe"],
         metrics=document["metrics"],
         code_version=document["code_version"],

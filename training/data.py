@@ -88,6 +88,10 @@ def lineage(trained: xr.Dataset, parent: Bundle | None, parent_name: str) -> Dat
         bank_urls=joined("bank_urls", sites),
         licences=joined("licences", expeditions),
         citations=joined("citations", expeditions),
+        dois={entry: doi for entry, doi in joined("dois", expeditions).items() if doi},
+        synthetic=tuple(
+            sorted({*before.synthetic, *(expeditions & json.loads(trained.attrs.get("synthetic", "{}")).keys())})
+        ),
         cores=_union(before.cores, split.unit_names(trained, "core")),
         sections=_union(before.sections, split.unit_names(trained, "section")),
         machines=_union(before.machines, predict.machines(trained)),

@@ -162,7 +162,7 @@ def _words(error: BaseException) -> str:
 def telling(address: Where, *kinds: type[BaseException]) -> Iterator[None]:
     """Raise what `told` makes of errors of these `kinds`; corebank's own pass as they are.
 
-    Icechunk panics over some damaged bytes, with a kind of exception that it does not export and that is no `Exception`.
+    Icechunk panics over some damaged bytes, with an exception that it does not export and that is no `Exception`.
     """
     try:
         yield

@@ -80,8 +80,8 @@ def select(
     Dataset
         ``intensity`` (spectrum, energy) [count/s], the columns of `corebank.schema.SPECTRUM` and `PROVENANCE`.
         Attributes, as JSON: ``snapshots`` and ``bank_urls`` by site, ``licences``, ``citations`` and ``dois`` by
-        ``site/expedition``, ``dropped`` (``site/expedition`` -> why), ``offline`` (member -> why); ``grid``; ``terms``,
-        what the whole is under, in words.
+        ``site/expedition``, ``synthetic`` (those that no scanner measured), ``dropped`` (``site/expedition`` -> why),
+        ``offline`` (member -> why); ``grid``; ``terms``, what the whole is under, in words.
 
     Raises `CatalogError` when nothing is left, a name is not there, or members are on different energy grids;
     `LicenceError` when two licences cannot be joined.
@@ -89,7 +89,7 @@ def select(
     opened = open_catalog(catalog)
     wanted = _wanted(among, search(index(opened), **conditions) if conditions else None)
     parts: list[xr.Dataset] = []
-    about: dict[str, dict[str, str]] = {key: {} for key in ("snapshots", "bank_urls", *_SAID)}
+    about: dict[str, dict[str, str]] = {key: {} for key in ("snapshots", "bank_urls", "synthetic", *_SAID)}
     seen: dict[str, set[str]] = {kind: set() for kind in ("sites", "expeditions", "runs", "cores", "sections")}
     dropped: dict[str, str] = {}
     away: list[Member] = []
@@ -122,6 +122,8 @@ def select(
             about["snapshots"][site], about["bank_urls"][site] = spectra.attrs["snapshot"], spectra.attrs["bank"]
             for told, name in _SAID.items():
                 about[told][entry] = str(said.get(name, ""))
+            if bank.attributes(expedition).get("synthetic"):
+                about["synthetic"][entry] = "true"
     unread = tuple(f"{core}/" for core in seen["cores"]) if dropped else ()  # nobody looked for their sections
     offline = {member.site: member.problem for member in away}
     wished = {"sites": sites, "expeditions": expeditions, "runs": runs, "cores": [*(cores or ()), *exclude_cores]}
