@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from corebank import __version__
 from corebank.errors import BundleError
-from corebank.model import PRESETS, ModelConfig, Quantifier, SpectrumMAE
+from corebank.model import PRESETS, ModelConfig, Quantifier, SpectrumMAE, hidden_width
 from corebank.normalize import Normalization
 
 if TYPE_CHECKING:
@@ -37,18 +37,21 @@ FORMAT = 1
 WEIGHTS, DOCUMENT = "model.safetensors", "bundle.json"
 OUTLIER = "outlier."
 """Prefix, inside the weights file, of the arrays that tell how unlike the training spectra a spectrum is."""
+COMPANION = "companion."
+"""Prefix of the arrays of the linear model that answers beside the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
     """One output of a quantifier: what it is called, its unit, and how network units become that unit.
 
-    Network units are z = (t - mean) / std with t = value or t = ln(max(value, floor)).
+    Network units are z = (t - mean) / std. With v the value, but no less than the floor (and no more than the ceiling),
+    t is the value itself (identity), ln(v) (log), or ln(v / (100 - v)) (logit, for shares in wt%).
     """
 
     name: str
     unit: str
-    transform: Literal["identity", "log"]
+    transform: Literal["identity", "log", "logit"]
     mean: float
     """Mean of the training labels, transformed."""
 
@@ -56,10 +59,16 @@ class Proxy:
     """Standard deviation of the training labels, transformed."""
 
     floor: float = 0.0
-    """Under ``log`` smaller values count as this [unit]: "below detection" has no logarithm."""
+    """Under ``log`` and ``logit`` smaller values count as this [unit]: "below detection" has no logarithm."""
+
+    ceiling: float = 100.0
+    """Under ``logit`` larger values count as this [unit]: 100 % has no logit."""
 
     half_width: float = math.nan
     """Half the width of the 90 % interval, in network units, from residuals of held-out groups; NaN: unknown."""
+
+    half_width_unseen: float = math.nan
+    """The same for spectra of a machine that the model has not seen; NaN: unknown."""
 
     low: float = math.nan
     """Smallest training label [unit]."""
@@ -69,13 +78,34 @@ class Proxy:
 
     def forward(self, value: NDArray[Any]) -> NDArray[np.float64]:
         """Network units of values [unit]; NaN stays NaN."""
-        transformed = np.log(np.maximum(value, self.floor)) if self.transform == "log" else np.asarray(value)
-        return np.asarray((transformed - self.mean) / self.std, dtype=np.float64)
+        if self.transform != "identity":
+            value = np.clip(value, self.floor, self.ceiling if self.transform == "logit" else None)
+        return np.asarray((self._transformed(value) - self.mean) / self.std, dtype=np.float64)
 
     def inverse(self, network: NDArray[Any]) -> NDArray[np.float64]:
         """Values [unit] of network units."""
         transformed = np.asarray(network, dtype=np.float64) * self.std + self.mean
+        if self.transform == "logit":
+            return np.asarray(50 * (1 + np.tanh(transformed / 2)))  # 100 / (1 + exp(-t)), which never overflows
         return np.exp(transformed) if self.transform == "log" else transformed
+
+    def bounds(
+        self, value: NDArray[Any], half_width: NDArray[Any] | float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends [unit] of intervals around predicted values [unit], `half_width` [network units] to either side."""
+        network = self.network(value)
+        return self.inverse(network - half_width), self.inverse(network + half_width)
+
+    def network(self, value: NDArray[Any]) -> NDArray[np.float64]:
+        """Network units of predicted values [unit], for which there is no floor: what `inverse` came from."""
+        return np.asarray((self._transformed(value) - self.mean) / self.std, dtype=np.float64)
+
+    def _transformed(self, value: NDArray[Any]) -> NDArray[np.float64]:
+        """t of a value that is no less than the floor and no more than the ceiling."""
+        with np.errstate(divide="ignore"):  # a prediction may be so small that it is 0: minus infinity comes back as 0
+            if self.transform == "logit":
+                return np.asarray(np.log(value) - np.log(100 - np.asarray(value)), dtype=np.float64)
+            return np.asarray(np.log(value) if self.transform == "log" else value, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +163,12 @@ class Bundle:
     outlier: Mapping[str, Tensor] | None = None
     """Arrays that `corebank.uncertainty` scores outliers with."""
 
+    companion: Mapping[str, Tensor] | None = None
+    """Arrays of the `corebank.companion.Companion` that answers beside the network."""
+
+    reach: float = 0.0
+    """[mm] Values are means over spectra so far up and down in a section: how its labels were learnt and judged."""
+
     lineage: DataLineage = field(default_factory=DataLineage)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """The training recipe, as it reads in JSON."""
@@ -157,7 +193,8 @@ def save(bundle: Bundle, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
-    tensors |= {OUTLIER + name: tensor.cpu().contiguous() for name, tensor in (bundle.outlier or {}).items()}
+    for prefix, arrays in ((OUTLIER, bundle.outlier), (COMPANION, bundle.companion)):
+        tensors |= {prefix + name: tensor.cpu().contiguous() for name, tensor in (arrays or {}).items()}
     (folder / DOCUMENT).unlink(missing_ok=True)
     save_file(tensors, folder / WEIGHTS)
     (folder / DOCUMENT).write_text(
@@ -172,6 +209,7 @@ def save(bundle: Bundle, folder: Path) -> Path:
                     "grid": asdict(bundle.grid),
                     "normalization": asdict(bundle.normalization),
                     "proxies": [asdict(proxy) for proxy in bundle.proxies],
+                    "reach": bundle.reach,
                     "lineage": asdict(bundle.lineage),
                     "recipe": bundle.recipe,
                     "metrics": bundle.metrics,
@@ -196,17 +234,22 @@ def load(folder: Path) -> Bundle:
     if hashlib.sha256(raw).hexdigest() != document["weights_sha256"]:
         raise BundleError(folder / WEIGHTS, "not the weights that bundle.json was written for", "Pull the model again")
     tensors = load_tensors(raw)
-    outlier = {name.removeprefix(OUTLIER): tensor for name, tensor in tensors.items() if name.startswith(OUTLIER)}
-    lineage = document["lineage"]
+    outlier, companion = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in (OUTLIER, COMPANION)
+    )
+    lineage: dict[str, Any] = document["lineage"]
     return Bundle(
         kind=document["kind"],
         name=document["name"],
         config=ModelConfig(**document["config"]),
         normalization=Normalization(**document["normalization"]),
-        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(OUTLIER)},
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith((OUTLIER, COMPANION))},
         proxies=tuple(_proxy(proxy) for proxy in document["proxies"]),
         outlier=outlier or None,
-        lineage=DataLineage(**{name: tuple(one) if isinstance(one, list) else one for name, one in lineage.items()}),
+        companion=companion or None,
+        reach=document.get("reach", 0.0),
+        lineage=DataLineage(**lineage | {name: tuple(one) for name, one in lineage.items() if isinstance(one, list)}),
         recipe=document["recipe"],
         metrics=document["metrics"],
         code_version=document["code_version"],
@@ -237,7 +280,11 @@ def build(bundle: Bundle, device: str = "cpu") -> SpectrumMAE | Quantifier:
 
     Raises `BundleError` when the weights do not fit the configuration.
     """
-    network = Quantifier(bundle.config, len(bundle.proxies)) if bundle.proxies else SpectrumMAE(bundle.config)
+    network = (
+        Quantifier(bundle.config, len(bundle.proxies), hidden=hidden_width(bundle.weights))
+        if bundle.proxies
+        else SpectrumMAE(bundle.config)
+    )
     try:
         network.load_state_dict(dict(bundle.weights))
     except RuntimeError as error:  # torch lists what is missing, unexpected, or of another shape

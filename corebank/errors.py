@@ -106,3 +106,7 @@ class RegistryError(CorebankError, LookupError):
 
 class PredictError(CorebankError, ValueError):
     """An input cannot be quantified by this model."""
+
+
+class TransferError(CorebankError, ValueError):
+    """Two scans do not give a mapping from one machine to the other, or a mapping was not made for these spectra."""

@@ -1,6 +1,9 @@
 """Let a model be used: check it, compare it with the champion, register it with a card, and only then move the alias.
 
-python -m registry.publish RUN [--name NAME] [--alias champion] [--override REASON]
+    python -m registry.publish RUN [--name NAME] [--alias champion] [--override REASON] [--catalog CATALOG]
+
+Nothing is registered that the gate refuses, unless somebody says why: the reason stays with the version, in the history
+of the alias and on the card. The run's folder is complete by itself; where the registry is away, publish it later.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import cyclopts
 
 from corebank import cli
 from corebank.errors import RegistryError
-from registry.card import card
-from registry.gate import compare
+from registry import card as cards_of
+from registry import card_html, card_markdown
+from registry.gate import judge
 
 if TYPE_CHECKING:
     from corebank.bundle import Bundle
@@ -32,6 +36,7 @@ def publish(
     name: str = "",
     alias: str = "champion",
     override: str = "",
+    catalog: str = "",
     cards: Path = CARDS,
 ) -> None:
     """Publish the bundle of a run and print the version it became. A second time it changes nothing.
@@ -46,39 +51,57 @@ def publish(
         Who takes it over must not be worse than who has it; empty registers without an alias and without the gate.
     override
         Why it may take the alias although the gate refuses it; recorded with the version.
+    catalog
+        Catalog in which the gate measures what the bundles do not record, and looks for banks that have moved.
     cards
         Folder for the model's card.
     """
     from corebank import bundle, hub
     from corebank.hub import tags
 
-    candidate = bundle.load(hub.resolve(run))
+    folder = hub.resolve(run)
+    candidate = bundle.load(folder)
     name = name or default_name(candidate)
     former = next((version for version in hub.versions(name) if alias in version.aliases), None)
-    outcome, table = "none: no alias asked for" if not alias else "none: the first to hold the alias", ""
     if former is not None and former.tags[tags.DIGEST] == tags.digest(run):
         print(former.uri)
         return
-    if former is not None:
-        verdict = compare(candidate, bundle.load(hub.resolve(former.uri)))
-        table = f"Against {former.uri.removeprefix('models:/')}:\n\n{verdict}"
-        print(table, file=sys.stderr)
-        if not verdict.passed and not override:
+    verdict, outcome, against = None, "none: no alias asked for", former.uri if former else ""
+    if alias:
+        champion = bundle.load(hub.resolve(former.uri)) if former else None
+        verdict = judge(candidate, champion, catalog)
+        print(f"{f'Against {against}' if against else 'By itself'}:\n\n{verdict}", file=sys.stderr)
+        if not verdict.passed and not override.strip():
             raise RegistryError(
                 run,
-                f"may not replace {former.uri} as {alias}: {verdict.reasons}",
+                f"may not replace {against} as {alias}: {verdict.reasons}"
+                if against
+                else f"may not become {alias}: {verdict.reasons}",
                 'Train it further, or publish it with --override "REASON" or with another --alias',
             )
-        outcome = "passed" if verdict.passed else f"overridden: {override}"
-    uri = hub.register(run, name)
-    version = hub.find(uri)
-    text = card(candidate, uri, table)
-    hub.describe(version, text, {"corebank.gate": outcome})
+        passed = "passed" if former else "passed: by itself, the first to hold the alias"
+        outcome = passed if verdict.passed else f"overridden: {override.strip()}"
+    version = hub.find(hub.register(run, name))
+    made = cards_of.card(
+        candidate,
+        cards_of.Standing(
+            uri=version.uri,
+            alias=alias,
+            against=against,
+            outcome=outcome,
+            verdict=verdict,
+            baselines=cards_of.baselines(candidate, folder),
+        ),
+    )
+    pages = {"md": card_markdown.markdown(made), "html": card_html.html(made)}
+    hub.describe(version, pages["md"], {"corebank.gate": outcome}, {"card.html": pages["html"]})
     cards.mkdir(parents=True, exist_ok=True)
-    (cards / f"{version.name}-{version.number}.md").write_text(text, encoding="utf-8")
+    for kind, text in pages.items():
+        (cards / f"{version.name}-{version.number}.{kind}").write_text(text, encoding="utf-8")
     if alias:
-        hub.point(alias, version, why=f"gate {outcome}")
-    print(uri)
+        report = f"Against {against}:\n\n{verdict}" if against else f"By itself:\n\n{verdict}"
+        hub.point(alias, version, why=f"gate {outcome}", report=report)
+    print(version.uri)
 
 
 def default_name(model: Bundle) -> str:

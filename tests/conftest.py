@@ -10,6 +10,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from pathlib import Path  # noqa: E402 - after the lines above, which numpy reads when imported
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from corebank import bank as banks  # noqa: E402
@@ -18,6 +19,9 @@ from corebank.schema import EnergyGrid  # noqa: E402
 from tests.scanner import write_expedition  # noqa: E402
 
 os.environ.setdefault("COREBANK_CACHE", tempfile.mkdtemp(prefix="corebank-cache-"))  # not the user's own
+
+hypothesis.settings.register_profile("corebank", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("corebank")
 
 GRID = EnergyGrid(start=0.0, step=0.05, bins=160)
 """0 to 8 keV: wider than the tests' small detector on both sides."""

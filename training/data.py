@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -101,3 +102,8 @@ def lineage(trained: xr.Dataset, parent: Bundle | None, parent_name: str) -> Dat
 
 def _union(before: tuple[str, ...], here: NDArray[Any]) -> tuple[str, ...]:
     return tuple(sorted({*before, *here.tolist()} - {""}))
+
+
+def tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    """Arrays as a bundle holds them."""
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

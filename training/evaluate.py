@@ -2,8 +2,9 @@
 
     python -m training.evaluate MODEL --catalog CATALOG [--core NAME ...] [--section CORE/SECTION ...] [--seen]
 
-A quantifier is compared with the laboratory values, section by section; a foundation model fills in hidden patches,
-expedition by expedition. What the model or its parents trained on is left out unless ``--seen`` asks for it.
+A quantifier and its intervals are compared with the laboratory values, section by section; a foundation model fills in
+hidden patches, expedition by expedition. What the model or its parents trained on is left out unless ``--seen`` asks
+for it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from corebank.bundle import Bundle, build, load
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
 from corebank.model import SpectrumMAE
-from training import data, scores
+from training import data, judging, scores
+from training.examples import middles, of_one_unit
 from training.recipe import Data
 from training.reconstruction import errors
+from training.task import NETWORK, STACK
 
 app = App(name="python -m training.evaluate", help=__doc__, result_action="return_value")
 
@@ -75,23 +78,29 @@ def reconstruction(model: Bundle, spectra: xr.Dataset) -> str:
 
 
 def values(model: Bundle, spectra: xr.Dataset, measurements: pd.DataFrame) -> str:
-    """The table of scores, pooled and by core; the value of an interval is the mean over its spectra.
+    """The table of scores, pooled and by section; the value of an interval is the mean over its spectra.
 
     Raises `SchemaError` when nothing was measured of a proxy, `TrainingError` when no label has a spectrum.
     """
-    found = labels.match(spectra, measurements, [proxy.name for proxy in model.proxies])
+    wanted = [proxy.name for proxy in model.proxies]
+    found = labels.match(spectra, measurements, wanted)  # values are means over the model's reach already
     matched = found[found.matched]
     if not len(matched):
         raise TrainingError(model.name, "no label has a spectrum in its depth interval", "Name cores with measurements")
+    names = split.unit_names(spectra, "section")
+    matched = of_one_unit(matched, spectra["depth"].values, names)
     predicted = predict.quantify(model, spectra)
-    sections = split.unit_names(spectra, "section")[[rows[0] for rows in matched.rows]]
+    units, depth = names[[rows[0] for rows in matched.rows]], middles(matched)
     results = {}
     for proxy, measured in zip(model.proxies, matched.values.T, strict=True):
-        answers = predicted[proxy.name].to_numpy()
-        means = np.array([answers[rows].mean() for rows in matched.rows])
-        whole = scores.by_unit(measured, means, sections)
-        results[proxy.name] = {"all": whole, **whole["by_core"]}
-    return scores.table(results, {proxy.name: proxy.unit for proxy in model.proxies})
+        value, lower, upper = (
+            np.array([answers[rows].mean() for rows in matched.rows])
+            for answers in (predicted[f"{proxy.name}{end}"].to_numpy() for end in ("", "_lower", "_upper"))
+        )
+        results[proxy.name] = {
+            STACK if model.companion else NETWORK: scores.by_unit(measured, value, units, depth, (lower, upper))
+        }
+    return judging.table(results, {proxy.name: proxy.unit for proxy in model.proxies}, "section")
 
 
 def _wanted(model: Bundle, spectra: xr.Dataset, listed: tuple[str, ...], *, seen: bool) -> NDArray[np.bool_]:

@@ -6,16 +6,23 @@ A hundred labels are few for a network. Each time one is learnt, a random part o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from corebank import labels as matching
+from corebank.bundle import Proxy
 from corebank.feed import settings
 from corebank.labels import Labels
 
 Floats = NDArray[np.float64]
+
+BINS = 10
+"""Equal parts of a proxy's range among which rare values are told from common ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,6 +90,76 @@ class Examples:
         measured = np.isfinite(rate)
         rate[measured] = random.poisson(np.maximum(rate[measured], 0) * seconds) / seconds
         return np.asarray(rate)
+
+
+def match(
+    spectra: xr.Dataset,
+    measurements: pd.DataFrame,
+    proxies: Sequence[str],
+    within: float,
+) -> Labels:
+    """`corebank.labels.match`, with intervals that reach `within` mm further up and down.
+
+    The value of an interval stands for the mean over its spectra: each of them weighs the same.
+    """
+    if not within:
+        return matching.match(spectra, measurements, proxies)
+    wider = measurements.assign(
+        depth_top=measurements["depth_top"] - within,
+        depth_bottom=measurements["depth_bottom"] + within,
+    )
+    return matching.match(spectra, wider, proxies)
+
+
+def of_one_unit(labels: Labels, depth: Floats, names: NDArray[np.str_]) -> Labels:
+    """`labels`, which all have spectra, without the spectra of another unit than the one nearest to the middle.
+
+    An interval at the edge of a section may hold spectra of the next; it must not be on both sides of a split. `depth`
+    [mm] and `names` of the unit are those of each spectrum.
+    """
+    rows = []
+    for row, middle in zip(labels.rows, middles(labels), strict=True):
+        nearest = row[np.argmin(np.abs(depth[row] - middle))]
+        rows.append(row[names[row] == names[nearest]])
+    return replace(labels, rows=tuple(rows))
+
+
+def middles(labels: Labels) -> Floats:
+    """(n,) middle of each interval [mm]."""
+    return np.asarray(labels.intervals[["depth_top", "depth_bottom"]].mean(axis=1), dtype=np.float64)
+
+
+def shares(values: Floats, proxies: Sequence[Proxy], balance: float) -> Floats:
+    """How often each of n intervals is drawn, (n,) adding up to 1, so that rare values are learnt oftener.
+
+    Parameters
+    ----------
+    values
+        Laboratory values, (n, k) [unit]; NaN where there is none.
+    proxies
+        Their scales, k of them: rare is what lies in a tenth of the range, in network units, with few labels.
+    balance
+        A tenth that holds m of n labels is drawn in proportion to ``m ** (1 - balance)``.
+
+    Notes
+    -----
+    With several proxies an interval weighs the mean over those that it has a label of, each scaled to a mean of 1 over
+    its own labels; an interval without a label of any of them weighs 1.
+    """
+    weights = np.full(values.shape, np.nan)
+    for column, (proxy, one) in enumerate(zip(proxies, values.T, strict=True)):
+        labelled = np.isfinite(one)
+        if not labelled.any():
+            continue
+        scaled = proxy.forward(one[labelled])
+        edges = np.linspace(scaled.min(), scaled.max(), BINS + 1)[1:-1]
+        place = np.searchsorted(edges, scaled, side="right")
+        rarity = np.bincount(place, minlength=BINS)[place] ** -balance
+        weights[labelled, column] = rarity / rarity.mean()
+    labelled = np.isfinite(weights)
+    mean = np.where(labelled, weights, 0).sum(axis=1) / np.maximum(labelled.sum(axis=1), 1)
+    drawn = np.where(labelled.any(axis=1), mean, 1.0)
+    return np.asarray(drawn / drawn.sum())
 
 
 def collect(spectra: xr.Dataset, labels: Labels) -> Examples:

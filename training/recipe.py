@@ -23,6 +23,11 @@ from corebank.split import Unit
 
 T = TypeVar("T")
 
+Mode = Literal["probe", "frozen", "adapters", "full"]
+
+BASELINES = ("mean", "ridge", "pls", "nmf-svr", "forest")
+"""The classical models of `training.baselines`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
@@ -166,6 +171,17 @@ class Finetuning(Recipe):
     proxies: tuple[str, ...] = ()
     """What to quantify; set by ``--proxy``. Several share the encoder."""
 
+    mode: Mode = "full"
+    """What is trained. probe: ridge regression on what the frozen encoder makes of a spectrum, which takes seconds;
+    frozen: a head with a hidden layer on the frozen encoder; adapters: low-rank changes of the encoder's matrices
+    (LoRA, arXiv 2106.09685) and a linear head; full: the whole encoder and a linear head."""
+
+    head_width: int = 64
+    """Units in the hidden layer of the head under ``frozen``."""
+
+    rank: int = 8
+    """Rank of the changes under ``adapters``."""
+
     auxiliary: bool = True
     """Whether the network also learns the other proxies measured on these cores, whose outputs are then thrown away.
     With about a hundred labels that is what keeps the encoder from fitting their noise."""
@@ -173,8 +189,27 @@ class Finetuning(Recipe):
     logarithm: tuple[str, ...] = ()
     """Proxies learnt as logarithms: positive ones that span orders of magnitude. The others are standardised."""
 
+    logit: tuple[str, ...] = ()
+    """Proxies in wt% learnt as logits, ln(share / (1 - share)): shares that come near 0 or 100 %."""
+
+    within: float = 0.0
+    """[mm] Spectra this far above and below a label's depth interval count as inside it. The quantifier is then read in
+    the same way: its values are means over so many neighbours."""
+
+    registration: bool = False
+    """Whether labels are brought to the spectra that they follow best before they are learnt from, section by section
+    (see `training.registration`). What judges keeps its depths."""
+
+    companion: bool = True
+    """Whether a linear model on log rates answers beside the network, see `corebank.companion`: each proxy is told by
+    both in the share that cross-validation finds best."""
+
+    balance: float = 0.0
+    """How much oftener labels with rare values are learnt: from 0, each label as often as any other, to 1, each tenth
+    of a proxy's range (on its transformed scale) as often as any other tenth that holds labels."""
+
     head_rate: float = 3e-3
-    """Peak learning rate of the new head; ``optimiser.rate`` is the encoder's."""
+    """Peak learning rate of the new head; ``optimiser.rate`` is that of the encoder or its adapters."""
 
     mixup: float = 1.0
     """Labels are learnt as mixtures with another one, shares from Beta(mixup, mixup); 0 leaves them alone. Count rates
@@ -183,14 +218,47 @@ class Finetuning(Recipe):
     members: int = 2
     """Networks trained with different seeds whose weights are averaged (Wortsman et al. 2022, arXiv 2203.05482)."""
 
-    folds: int = 5
-    """Most folds of the cross-validation over whole training units, which gives the interval its width."""
+    folds: int = 10
+    """Most folds of the cross-validation over whole training units; with so many units or fewer, each is left out once.
+    It gives the interval its width."""
+
+    seeds: int = 1
+    """How often what depends on chance is trained and judged, each time with other seeds; the bundle is the first."""
+
+    baselines: tuple[str, ...] = BASELINES
+    """Classical models fitted to the same labels, for the same table."""
+
+    scratch: bool = True
+    """Whether the same network is also trained whole from random weights, for the same table: as costly as a fold."""
+
+    scratch_rate: float = 0.0
+    """Its peak learning rate; 0 takes ``optimiser.rate``."""
+
+    unseen_machines: bool = True
+    """Whether each machine is left out once, where there are several: that gives the width of the interval on a machine
+    that the model has not seen, and costs one more training a machine."""
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        for name, least in (("head_rate", 0.0), ("mixup", 0.0), ("members", 1), ("folds", 2)):
+        _choice("mode", self.mode, get_args(Mode))
+        for name, least in (
+            ("head_rate", 0.0),
+            ("mixup", 0.0),
+            ("within", 0.0),
+            ("members", 1),
+            ("folds", 2),
+            ("head_width", 1),
+            ("rank", 1),
+            ("seeds", 1),
+            ("scratch_rate", 0.0),
+        ):
             if getattr(self, name) < least:
                 raise RecipeError(name, f"is {getattr(self, name)}", f"Give at least {least}")
+        _between("balance", self.balance, 0, 1)
+        for baseline in self.baselines:
+            _choice("baselines", baseline, BASELINES)
+        if both := sorted({*self.logarithm} & {*self.logit}):
+            raise RecipeError("logit", f"{', '.join(both)} also stands in logarithm", "Choose one of the two")
 
 
 def load(path: Path, kind: type[T], **changes: Any) -> T:

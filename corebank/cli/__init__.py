@@ -14,12 +14,13 @@ import cyclopts
 from cyclopts import App
 
 from corebank import __version__
-from corebank.cli import federating
+from corebank.cli import federating, transferring
 from corebank.cli.banking import init, log, tag
 from corebank.cli.contributing import add, amend, check, draft, samples, virtual
 from corebank.cli.exporting import export, verify
 from corebank.cli.finding import cite, search
 from corebank.cli.history import compact, diff, migrate, rebuild, restore, withdraw
+from corebank.cli.modelhub import models
 from corebank.cli.modelling import predict, pull
 from corebank.errors import CorebankError
 
@@ -55,11 +56,19 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "virtual": virtual,
     "predict": predict,
     "pull": pull,
+    "transfer learn": transferring.learn,
+    "transfer apply": transferring.apply,
+    "models": models,
 }
 """The subcommands, in the order in which people meet them; ``catalog join`` is ``join`` below ``catalog``."""
 
-_groups = {"": app, "catalog": App(name="catalog", help="Keep a federation: the catalog of many labs' catalogs.")}
-app.command(_groups["catalog"])
+_groups = {
+    "": app,
+    "catalog": App(name="catalog", help="Keep a federation: the catalog of many labs' catalogs."),
+    "transfer": App(name="transfer", help="Turn spectra of one machine into what another would have measured."),
+}
+for _name in ("catalog", "transfer"):
+    app.command(_groups[_name])
 
 for _name, _command in COMMANDS.items():
     _group, _, _verb = _name.rpartition(" ")

@@ -14,6 +14,8 @@ from corebank import bundle
 from corebank.errors import RegistryError
 
 SNAPSHOT, CORES, PARENT, DIGEST = "corebank.snapshot.", "corebank.cores.", "corebank.parent", "corebank.bundle"
+RECIPE, KIND, PROXIES, GATE = "corebank.recipe", "corebank.kind", "corebank.proxies", "corebank.gate"
+LICENCES, SYNTHETIC, MADE_BY = "corebank.licences", "corebank.synthetic", "corebank.version"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +28,50 @@ class Version:
     tags: Mapping[str, str]
     """What `register` and `point` wrote: snapshots, cores, parent, recipe, and who moved which alias when and why."""
 
+    registered: str = ""
+    """When, in UTC: ``2026-03-01T09:30:00Z``."""
+
+    run: str = ""
+    """MLflow's identifier of the run that it belongs to."""
+
     @property
     def uri(self) -> str:
         """``models:/name/number``."""
         return f"models:/{self.name}/{self.number}"
+
+    @property
+    def snapshots(self) -> dict[str, str]:
+        """Site to the snapshot of its bank that it has seen, itself or through a parent, as for all that follows."""
+        return {tag.removeprefix(SNAPSHOT): one for tag, one in self.tags.items() if tag.startswith(SNAPSHOT)}
+
+    @property
+    def cores(self) -> dict[str, tuple[str, ...]]:
+        """``site/expedition`` to the names of the cores seen."""
+        return {
+            tag.removeprefix(CORES): tuple(json.loads(names))
+            for tag, names in sorted(self.tags.items())
+            if tag.startswith(CORES)
+        }
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """``site/expedition`` to licence; empty for versions that were registered before it was recorded."""
+        return dict(json.loads(self.tags.get(LICENCES, "{}")))
+
+    @property
+    def synthetic(self) -> tuple[str, ...]:
+        """Expeditions seen whose spectra no scanner measured, as ``site/expedition``."""
+        return tuple(json.loads(self.tags.get(SYNTHETIC, "[]")))
+
+    @property
+    def parent(self) -> str:
+        """The model it was continued or fine-tuned from; empty when there is none."""
+        return self.tags.get(PARENT, "")
+
+    def has_seen(self, site: str, expedition: str, core: str = "") -> bool:
+        """Whether it has seen an expedition, or one core of it, itself or through a parent."""
+        names = self.tags.get(key(f"{CORES}{site}/{expedition}"))
+        return names is not None and (not core or core in json.loads(names))
 
 
 def bundle_folder(path: Path) -> Path:
@@ -55,15 +97,15 @@ def of_bundle(run: Path) -> dict[str, str]:
     recipe = json.dumps(document["recipe"], sort_keys=True)
     return {
         DIGEST: document["sha256"],
-        "corebank.recipe": hashlib.sha256(recipe.encode()).hexdigest()[:8],  # as in the name of the run's folder
-        "corebank.kind": document["kind"],
-        "corebank.proxies": ", ".join(proxy["name"] for proxy in document["proxies"]),
-        "corebank.version": document["code_version"],
+        RECIPE: hashlib.sha256(recipe.encode()).hexdigest()[:8],  # as in the name of the run's folder
+        KIND: document["kind"],
+        PROXIES: ", ".join(proxy["name"] for proxy in document["proxies"]),
+        MADE_BY: document["code_version"],
     }
 
 
 def of_lineage(lineage: bundle.DataLineage) -> dict[str, str]:
-    """Which data a model has seen, as tags: one per bank, one per expedition with its cores, one for the parent."""
+    """Which data a model has seen, as tags: one per bank, one per expedition with its cores, licences, the parent."""
     cores: dict[str, list[str]] = {}
     for core in lineage.cores:
         site, expedition, name = core.split("/", 2)  # a core may be called CD166/19
@@ -71,6 +113,8 @@ def of_lineage(lineage: bundle.DataLineage) -> dict[str, str]:
     return {
         **{key(SNAPSHOT + site): snapshot for site, snapshot in lineage.snapshots.items()},
         **{tag: json.dumps(names, ensure_ascii=False) for tag, names in cores.items()},
+        LICENCES: json.dumps(dict(lineage.licences), ensure_ascii=False, sort_keys=True),
+        SYNTHETIC: json.dumps(sorted(lineage.synthetic), ensure_ascii=False),
         **({PARENT: lineage.parent} if lineage.parent else {}),
     }
 

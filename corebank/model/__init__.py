@@ -16,6 +16,7 @@ V and M are the largest number in the batch; shorter spectra are padded and the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -173,13 +174,17 @@ class SpectrumMAE(SpectrumEncoder):
 
 
 class Quantifier(SpectrumEncoder):
-    """The encoder with a linear head: one number per proxy, in the proxy's transformed units (see `bundle.Proxy`)."""
+    """The encoder with a head: one number per proxy, in the proxy's transformed units (see `bundle.Proxy`).
 
-    def __init__(self, config: ModelConfig, n_proxies: int) -> None:
+    The head is linear, or has one hidden layer of `hidden` units. An untrained one predicts the mean of its labels.
+    """
+
+    def __init__(self, config: ModelConfig, n_proxies: int, *, hidden: int = 0) -> None:
         super().__init__(config)
-        self.head = nn.Linear(config.width, n_proxies)
+        last = nn.Linear(hidden or config.width, n_proxies)
+        self.head: nn.Module = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), last) if hidden else last
         self.apply(start)
-        nn.init.zeros_(self.head.weight)  # an untrained head predicts the mean of its labels
+        nn.init.zeros_(last.weight)
 
     def forward(self, values_BE: Tensor, measured_BE: Tensor, settings_BS: Tensor | None = None) -> Tensor:
         """(B, n_proxies) predictions."""
@@ -187,10 +192,21 @@ class Quantifier(SpectrumEncoder):
         return prediction
 
 
-def encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a `SpectrumMAE` or `Quantifier` that belong to its encoder."""
     foreign = ("decoder_", "mask_token", "head.")
     return {name: weight for name, weight in weights.items() if not name.startswith(foreign)}
+
+
+def hidden_width(weights: Mapping[str, Tensor]) -> int:
+    """Units in the hidden layer of the head of the `Quantifier` whose weights these are; 0 when it is linear."""
+    return len(weights["head.0.weight"]) if "head.0.weight" in weights else 0
+
+
+def first_outputs(weights: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """The weights of a `Quantifier` of which only the first `count` outputs are kept."""
+    last = "head.2." if hidden_width(weights) else "head."
+    return {name: weight[:count] if name.startswith(last) else weight for name, weight in weights.items()}
 
 
 __all__ = [
@@ -203,5 +219,7 @@ __all__ = [
     "SpectrumEncoder",
     "SpectrumMAE",
     "encoder_weights",
+    "first_outputs",
+    "hidden_width",
     "positions",
 ]

@@ -1,8 +1,8 @@
-"""Spectra as tables and back, and predicted values as files."""
+"""Spectra as tables and back."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,24 @@ from corebank.errors import PredictError
 def to_table(spectra: xr.Dataset) -> pd.DataFrame:
     """A run at intensity level as a table: a row per spectrum, its columns, then one column per energy bin.
 
-    The names of the bins are their centres in keV, the numbers count/s; bins that were not measured are empty.
+    The names of the bins are their centres in keV, the numbers count/s; bins that were not measured are empty. The unit
+    of the intensity stays with the table as ``attrs["units"]``.
     """
     columns = [str(name) for name in spectra.variables if spectra[name].dims == ("spectrum",)]
     rates = pd.DataFrame(spectra["intensity"].values, columns=[f"{energy:.6g}" for energy in spectra["energy"].values])
-    return pd.concat([pd.DataFrame({name: spectra[name].values for name in columns}), rates], axis=1)
+    table = pd.concat([pd.DataFrame({name: spectra[name].values for name in columns}), rates], axis=1)
+    table.attrs["units"] = spectra["intensity"].attrs.get("units", "no unit")
+    return table
 
 
 def from_table(table: pd.DataFrame, *, where: str = "table") -> xr.Dataset:
     """The run that `to_table` wrote, or any table of that layout; columns it does not know are left out.
 
-    Raises `PredictError` when fewer than two columns are named by an energy in keV, or one of them holds text.
+    The columns may stand in any order. Rates are in count/s unless ``table.attrs["units"]`` says otherwise.
+    Raises `PredictError` when fewer than two columns are named by an energy in keV, two by the same one, or one of them
+    holds text.
     """
+    no_doubles(table.columns, where)
     energies = {column: energy for column in table if (energy := _energy(column)) is not None}
     if len(energies) < 2:
         raise PredictError(
@@ -50,53 +56,29 @@ def from_table(table: pd.DataFrame, *, where: str = "table") -> xr.Dataset:
     }
     return xr.Dataset(
         {
-            "intensity": (schema.INTENSITY.dims, rates, schema.attributes(schema.INTENSITY)),
+            "intensity": (
+                schema.INTENSITY.dims,
+                rates,
+                schema.attributes(schema.INTENSITY)
+                | {name: said for name, said in table.attrs.items() if name == "units"},
+            ),
             **{name: ("spectrum", values) for name, values in known.items()},
         },
         coords={"energy": ("energy", [energies[name] for name in ordered], {"units": "keV"})},
     )
 
 
-def write(values: pd.DataFrame, out: Path) -> None:
-    """Write what `quantify` returned as .csv, .parquet, .nc or .zarr, the last two with units as attributes.
-
-    Raises `PredictError` for another ending, and for a .zarr that is there already; other files are replaced.
-    """
-    if out.suffix == ".csv":
-        values.to_csv(out, index=False)
-    elif out.suffix == ".parquet":
-        values.to_parquet(out, index=False)
-    elif out.suffix == ".nc":
-        to_dataset(values).to_netcdf(out)
-    elif out.suffix == ".zarr" and not out.exists():
-        to_dataset(values).to_zarr(out, zarr_format=3, consolidated=False)
-    elif out.suffix == ".zarr":
-        raise PredictError(out, "there already", "Remove it or name another")
-    else:
-        raise PredictError(
-            out,
-            f"cannot write {out.suffix or 'a file without an ending'}",
-            "End its name in .csv, .parquet, .nc or .zarr",
-        )
-
-
-def to_dataset(values: pd.DataFrame) -> xr.Dataset:
-    """What `quantify` returned, over ``spectrum``, with the unit of each variable as its attribute."""
-    units = {"section_position": "mm", "depth": "mm"}
-    for name in values:
-        if f"{name}_unit" in values:
-            units |= dict.fromkeys((str(name), f"{name}_lower", f"{name}_upper"), str(values[f"{name}_unit"].iloc[0]))
-    return xr.Dataset(
-        {
-            str(name): (
-                "spectrum",
-                values[name].to_numpy(object if str(name) in ("core", "section", "warning") else None),
-                {"units": units[str(name)]} if name in units else {},
+def no_doubles(columns: Iterable[object], where: str) -> None:
+    """Raise `PredictError` when two of `columns` are of the same energy: which one holds the rate?"""
+    seen: dict[float, object] = {}
+    for column in columns:
+        energy = _energy(column)
+        if energy is not None and energy in seen:
+            raise PredictError(
+                where, f"two columns are of {energy:g} keV: {seen[energy]} and {column}", "Leave one out"
             )
-            for name in values
-            if not str(name).endswith("_unit")
-        }
-    )
+        if energy is not None:
+            seen[energy] = column
 
 
 def _energy(column: object) -> float | None:

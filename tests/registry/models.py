@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ LINEAGE = bundle.DataLineage(
     citations={"boscorf/cd166": "Bishop (2022)"},
     machines=("Mo 30 kV",),
 )
+
+TRACELESS = replace(LINEAGE, snapshots={}, bank_urls={})
+"""The same without a bank to look for, which takes its time where none is."""
 
 
 def spectra(rows: int = 12, seed: int = 0) -> xr.Dataset:
@@ -105,6 +109,36 @@ def measured(rmse_by_core: Mapping[str, float]) -> dict[str, Any]:
     rmse = float(np.sqrt(np.mean([value**2 for value in rmse_by_core.values()])))
     everything = {"n": 20 * len(one), "rmse": rmse, "r2": 0.9, "mae": rmse, "bias": 0.0}
     return everything | {"cores": sorted(one), "by_core": one}
+
+
+def labelled(errors_by_core: Mapping[str, Sequence[float]], half_width: float = 10.0) -> dict[str, Any]:
+    """What a quantifier's bundle records about one proxy when it keeps its labels: errors [unit] by core.
+
+    Measured values go from 40 on, 2 cm apart; every interval is as wide as `half_width` says.
+    """
+    parts = {}
+    for core, given in errors_by_core.items():
+        errors = np.asarray(given, dtype=np.float64)
+        measured_values = 40 + 10 * np.sin(np.arange(len(errors)))
+        predicted = measured_values + errors
+        parts[core] = {
+            "n": len(errors),
+            "rmse": float(np.sqrt((errors**2).mean())),
+            "r2": 0.9,
+            "mae": float(np.abs(errors).mean()),
+            "bias": float(errors.mean()),
+            "coverage": float((np.abs(errors) <= half_width).mean()),
+            "labels": {
+                "depth": (20.0 * np.arange(len(errors))).tolist(),
+                "measured": measured_values.tolist(),
+                "predicted": predicted.tolist(),
+                "lower": (predicted - half_width).tolist(),
+                "upper": (predicted + half_width).tolist(),
+            },
+        }
+    count = sum(one["n"] for one in parts.values())
+    rmse = float(np.sqrt(sum(one["n"] * one["rmse"] ** 2 for one in parts.values()) / count))
+    return {"n": count, "rmse": rmse, "r2": 0.9, "mae": rmse, "bias": 0.0, "cores": sorted(parts), "by_core": parts}
 
 
 def foundation(seed: int = 0, **changes: Any) -> bundle.Bundle:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,6 +17,7 @@ from corebank import bundle, hub, predict
 from corebank.errors import BundleError, RegistryError
 from corebank.hub.tags import digest
 from tests.registry.models import LINEAGE, foundation, quantifier, spectra
+from tests.registry.quick import enter
 
 Write = Callable[[bundle.Bundle], Path]
 
@@ -82,7 +84,7 @@ def test_the_same_bundle_is_registered_once_and_belongs_to_the_run_that_made_it(
     assert mlflow.MlflowClient().get_run(logged).info.status == "FINISHED"
 
 
-def test_an_alias_keeps_its_history(store: Path, run: Write) -> None:
+def test_mlflows_own_page_shows_beside_a_version_how_an_alias_came_and_went(store: Path, run: Write) -> None:
     hub.register(run(quantifier(seed=3)), "history", "champion", why="the first")
     hub.register(run(quantifier(seed=4)), "history", "champion", why="better on TOC")
     hub.point("champion", hub.find("models:/history/2"), why="again, which changes nothing")
@@ -110,6 +112,65 @@ def test_which_data_a_model_has_seen_can_be_asked_of_mlflow(store: Path, run: Wr
     assert [version.uri for version in hub.trained_on("lakes", "a", "A2")] == [child, parent]
     assert [version.uri for version in hub.trained_on("nwp", "b")] == [child]
     assert hub.trained_on("lakes", "a", "A3") == hub.trained_on("lakes", "c") == []
+
+
+def test_a_versions_licences_and_synthetic_expeditions_are_told_without_opening_it(store: Path, run: Write) -> None:
+    mixed = bundle.DataLineage(
+        snapshots={"lakes": "S1"},
+        cores=("lakes/a/A1", "lakes/twin/T1", "lakes/twin/T/2"),
+        licences={"lakes/a": "CC-BY-4.0", "lakes/twin": "CC0-1.0"},
+        synthetic=("lakes/twin",),
+    )
+    version = hub.find(hub.register(run(foundation(seed=3, lineage=mixed)), "mixed"))
+    assert version.licences == mixed.licences
+    assert version.synthetic == mixed.synthetic
+    assert version.snapshots == {"lakes": "S1"}
+    assert version.cores == {"lakes/a": ("A1",), "lakes/twin": ("T1", "T/2")}
+    assert version.registered.endswith("Z")
+    assert mlflow.MlflowClient().get_run(version.run).info.status == "FINISHED"
+
+
+def test_no_question_costs_a_statement_for_each_version_or_model(store: Path, tmp_path: Path) -> None:
+    """What thousands of versions would cost is counted, not timed: a question about four times as many is as dear."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    statements: list[str] = []
+
+    def count(*told: Any) -> None:
+        statements.append(told[2])
+
+    def cost() -> list[int]:
+        counts = []
+        for ask in (
+            hub.models,
+            hub.versions,
+            lambda: hub.versions("counted-0"),
+            lambda: hub.history("counted-0"),
+            lambda: hub.find("models:/counted-0@champion"),
+            lambda: hub.trained_on("boscorf", "cd166", "CD166-19"),
+        ):
+            statements.clear()
+            assert ask()
+            counts.append(len(statements))
+        return counts
+
+    def fill(models: int, numbers: int) -> None:
+        for name in (f"counted-{model}" for model in range(models)):
+            for seed in range(numbers):
+                hub.point("champion", enter(tmp_path, name, quantifier(seed=seed)), why="newer")
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        fill(1, 2)
+        few = cost()
+        fill(4, 2)
+        many = cost()
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert len(hub.versions("counted-0")) == 4
+    assert len({version.name for version in hub.versions()}) >= 4
+    assert few == many
 
 
 def test_a_model_is_resolved_from_folder_run_version_and_alias_to_the_same_bundle(store: Path, run: Write) -> None:

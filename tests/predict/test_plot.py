@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from corebank import plot
@@ -63,7 +64,7 @@ def test_a_profile_shows_prediction_interval_warnings_and_laboratory_downwards()
     figure = plot.depth_profile(predictions(warned=3), MEASURED.assign(section=""), "CaCO3")
     (ax,) = figure.axes
     assert drawn(figure) == ["90 % interval", "predicted", "predicted, with a warning", "laboratory"]
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("CaCO$_3$ [wt%]", "Depth [cm]", "CD166-19")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("CaCO$_3$ [wt%]", "Depth [cm]", "CD166-19  S1")
     assert ax.yaxis_inverted()
     assert len(ax.lines[1].get_xdata()) == 3  # the spectra with a warning
     assert ax.lines[2].get_ydata().tolist() == [10.5]  # the one value of this core and proxy, at its mid depth [cm]
@@ -73,8 +74,9 @@ def test_a_profile_shows_prediction_interval_warnings_and_laboratory_downwards()
 @settings(deadline=None, max_examples=10)
 def test_every_core_gets_a_panel_and_every_spectrum_a_point(cores: int, rows: int) -> None:
     figure = plot.depth_profile(pd.concat([predictions(f"C{i}", rows) for i in range(cores)]), None, "CaCO3")
-    assert [ax.get_title() for ax in figure.axes] == [f"C{i}" for i in range(cores)]
+    assert [ax.get_title() for ax in figure.axes] == [f"C{i}  S1" for i in range(cores)]
     assert all(np.isfinite(ax.lines[0].get_xdata()).sum() == rows for ax in figure.axes)
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1  # cores are there to be compared
 
 
 def test_without_composite_depth_there_is_a_panel_a_section_and_values_by_section_only() -> None:
@@ -90,6 +92,89 @@ def test_no_line_is_drawn_across_a_hole_and_unknown_intervals_are_not_drawn() ->
     figure = plot.depth_profile(table, None, "CaCO3")
     assert drawn(figure) == ["predicted"]
     assert np.isnan(figure.axes[0].lines[0].get_xdata()).sum() == 1
+
+
+def lines(ax: Axes, label: str) -> list[np.ndarray]:
+    """The points (n, 2) of every line of that name."""
+    return [line.get_xydata() for line in ax.lines if line.get_label() == label]
+
+
+def two_sections(gap: float) -> pd.DataFrame:
+    """Two sections of one core; the second begins `gap` mm below the end of the first, or above it."""
+    first, second = predictions(), predictions().assign(section="S2")
+    return pd.concat([first, second.assign(depth=second["depth"] + 145 + gap)], ignore_index=True)
+
+
+@given(st.floats(-140, 5000))
+@settings(deadline=None, max_examples=10)
+def test_each_section_has_a_line_of_its_own_and_its_beginning_is_marked(gap: float) -> None:
+    (ax,) = plot.depth_profile(two_sections(gap), None, "CaCO3").axes
+    pieces = lines(ax, "predicted")
+    assert [len(piece) for piece in pieces] == [30, 30]
+    assert all((np.diff(piece[:, 1]) > 0).all() for piece in pieces)  # sections that overlap make no zigzag
+    borders = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+    scale = 10 if ax.get_ylabel() == "Depth [cm]" else 1000
+    np.testing.assert_allclose(borders, [(245 + gap) / scale])
+    assert {text.get_text() for text in ax.texts} == {"S1", "S2"}
+
+
+def test_two_scans_of_one_section_are_two_lines() -> None:
+    table = pd.concat([predictions().assign(run="rep1"), predictions().assign(run="rep2")])
+    (ax,) = plot.depth_profile(table, None, "CaCO3").axes
+    assert [len(piece) for piece in lines(ax, "predicted")] == [30, 30]
+    assert not ax.texts
+
+
+def two_proxies(cores: int) -> pd.DataFrame:
+    """CaCO3 and TOC of some cores; TOC has a warning of its own on the first spectrum."""
+    parts = [predictions(f"C{number}") for number in range(cores)]
+    table = pd.concat(parts, ignore_index=True)
+    toc = {f"TOC{end}": table[f"CaCO3{end}"] / 100 for end in ("", "_lower", "_upper")}
+    own = np.where(table.index == 0, "Value of TOC is beyond the training labels", "")
+    return table.assign(**toc, TOC_unit="wt%", CaCO3_warning="", TOC_warning=own, warning=own)
+
+
+@pytest.mark.parametrize("cores", [1, 3, 5])
+def test_the_proxies_of_a_core_stand_side_by_side_and_cores_where_there_is_room(cores: int) -> None:
+    figure = plot.depth_profile(two_proxies(cores), None, ["CaCO3", "TOC"])
+    places = [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in figure.axes]
+    assert places == [divmod(number, 8) for number in range(2 * cores)]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["CaCO$_3$ [wt%]", "TOC [wt%]"] * cores
+    assert [ax.get_title() for ax in figure.axes] == [title for i in range(cores) for title in (f"C{i}  S1", "")]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["Depth [cm]", ""] * cores
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+
+
+def test_more_proxies_than_fit_side_by_side_go_on_below_within_their_core() -> None:
+    table = pd.concat([predictions("C0"), predictions("C1")], ignore_index=True)
+    names = [f"P{number}" for number in range(9)]
+    ends = ("", "_lower", "_upper", "_unit")
+    table = table.assign(**{f"{name}{end}": table[f"CaCO3{end}"] for name in names for end in ends})
+    figure = plot.depth_profile(table, None, names)
+    places = [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in figure.axes]
+    assert places == [(row + core, column) for core in (0, 2) for row, column in [*((0, i) for i in range(8)), (1, 0)]]
+    assert [ax.get_ylabel() != "" for ax in figure.axes] == [place[1] == 0 for place in places]
+
+
+def test_a_warning_about_one_proxy_is_marked_on_this_one() -> None:
+    caco3, toc = plot.depth_profile(two_proxies(1), None, ["CaCO3", "TOC"]).axes
+    assert lines(caco3, "predicted, with a warning") == []
+    assert len(lines(toc, "predicted, with a warning")[0]) == 1
+
+
+def test_what_nobody_could_look_at_is_not_drawn() -> None:
+    table = pd.concat([predictions(f"C{number}", 2) for number in range(121)])
+    with pytest.raises(PredictError, match="1 proxies of 121 cores are too many panels"):
+        plot.depth_profile(table, None, "CaCO3")
+
+
+def test_wild_intervals_do_not_flatten_the_profile_but_no_value_is_cut() -> None:
+    table = predictions(rows=100)
+    table.loc[50, "CaCO3_upper"] = 1e6
+    table.loc[70, "CaCO3"] = 500
+    low, high = plot.depth_profile(table, None, "CaCO3").axes[0].get_xlim()
+    assert low < table["CaCO3_lower"].min()
+    assert 500 < high < 600
 
 
 def test_long_cores_are_drawn_in_metres_and_unknown_proxies_are_refused() -> None:
