@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from corebank import bundle, hub
-from corebank.errors import TrainingError
+from corebank.errors import RegistryError, TrainingError
 from training.recipe import Recipe, digest, to_toml
 
 
@@ -56,7 +57,10 @@ def finish(
     bundle.save(model, folder / "bundle")
     (folder / "metrics.json").write_text(json.dumps(bundle.finite(metrics), indent=1) + "\n", encoding="utf-8")
     kept = {name: value for name, value in curves.items() if not isinstance(value, float) or math.isfinite(value)}
-    hub.log_run(folder, experiment=program, params=asdict(recipe), metrics=kept, datasets=model.lineage)
+    try:
+        hub.log_run(folder, experiment=program, params=asdict(recipe), metrics=kept, datasets=model.lineage)
+    except RegistryError as error:  # the run is complete all the same, and the error says how to publish it
+        print(f"corebank: {error}", file=sys.stderr)
 
 
 def device_of(recipe: Recipe) -> str:

@@ -62,9 +62,9 @@ def stream(model: bundle.Bundle, spectra: xr.Dataset | pd.DataFrame) -> Iterator
     ds = from_table(spectra) if isinstance(spectra, pd.DataFrame) else spectra
     refuse(model, ds)
     with tqdm(total=ds.sizes["spectrum"], unit=" spectra", delay=2, disable=None) as bar:
-        for columns, said, score in with_neighbours(_answers(model, ds), model.reach):
-            yield judged(model, columns, said, score)
-            bar.update(len(said))
+        for said in with_neighbours(_answers(model, ds), model.reach):
+            yield judged(model, said.columns, said.network, said.score, said.cause)
+            bar.update(len(said.score))
 
 
 def _answers(model: bundle.Bundle, spectra: xr.Dataset) -> Iterator[Said]:
@@ -83,6 +83,7 @@ def _answers(model: bundle.Bundle, spectra: xr.Dataset) -> Iterator[Said]:
     for values, measured, rates, columns in pieces(model, spectra):
         said = np.full((len(values), len(model.proxies)), np.nan)
         score = np.full(len(values), np.nan)
+        cause = np.full(len(values), "", dtype=object)
         settings = None
         if model.config.settings:
             from corebank import feed
@@ -101,8 +102,13 @@ def _answers(model: bundle.Bundle, spectra: xr.Dataset) -> Iterator[Said]:
             if companion is not None:
                 said[at] = companion.together(said[at], rates[at])
             if detector is not None:
-                score[at] = detector.score(embedding.cpu().numpy(), values[at], measured[at])
-        yield Said(columns, said, score)
+                parts = detector.parts(embedding.cpu().numpy(), values[at], measured[at])
+                distances = np.stack(list(parts.values()))
+                score[at], cause[at] = (
+                    distances.max(axis=0),
+                    np.array(list(parts), dtype=object)[distances.argmax(axis=0)],
+                )
+        yield Said(columns, said, score, cause)
 
 
 class Quantified(NamedTuple):

@@ -27,6 +27,8 @@ class Said(NamedTuple):
     """(n, k) network units, NaN where nothing could be said."""
     score: NDArray[np.float64]
     """(n,) how unlike the known spectra."""
+    cause: NDArray[np.object_]
+    """(n,) which of `corebank.uncertainty.PARTS` is the least known; empty where nobody can tell."""
 
 
 def running_mean(values: NDArray[Any], position: NDArray[Any], reach: float) -> NDArray[np.float64]:
@@ -62,20 +64,21 @@ def with_neighbours(parts: Iterable[Said], reach: float) -> Iterator[Said]:
             if held and _sections(held[-1].columns)[-1] != names[start]:
                 yield _smoothed(held, reach)
                 held = []
-            held.append(
-                Said(part.columns.isel(spectrum=slice(start, stop)), part.network[start:stop], part.score[start:stop])
-            )
+            rows = slice(start, stop)
+            held.append(Said(part.columns.isel(spectrum=rows), part.network[rows], part.score[rows], part.cause[rows]))
     if held:
         yield _smoothed(held, reach)
 
 
 def _smoothed(held: list[Said], reach: float) -> Said:
     columns = xr.concat([one.columns for one in held], dim="spectrum") if len(held) > 1 else held[0].columns
-    network, score = np.concatenate([one.network for one in held]), np.concatenate([one.score for one in held])
+    network, score, cause = (
+        np.concatenate([getattr(one, name) for one in held]) for name in ("network", "score", "cause")
+    )
     name = next((one for one in ("section_position", "depth") if one in columns), None)
     if name is None:
-        return Said(columns, network, score)
-    return Said(columns, running_mean(network, columns[name].values, reach), score)
+        return Said(columns, network, score, cause)
+    return Said(columns, running_mean(network, columns[name].values, reach), score, cause)
 
 
 def _sections(columns: xr.Dataset) -> NDArray[np.object_]:

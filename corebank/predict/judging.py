@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from corebank import bundle, quality, schema, units
+from corebank import bundle, quality, schema, transfer, uncertainty, units
 
 ORIGIN = ("site", "expedition", "run")
 """Columns that stand in front where the spectra have them: several expeditions may meet in a selection."""
@@ -44,7 +44,9 @@ def machines(spectra: xr.Dataset) -> NDArray[np.object_]:
     return np.array(words, dtype=object)
 
 
-def judged(model: bundle.Bundle, columns: xr.Dataset, network: NDArray[Any], score: NDArray[Any]) -> pd.DataFrame:
+def judged(
+    model: bundle.Bundle, columns: xr.Dataset, network: NDArray[Any], score: NDArray[Any], cause: NDArray[np.object_]
+) -> pd.DataFrame:
     """What `corebank.predict.quantify` returns of some spectra.
 
     Parameters
@@ -57,6 +59,8 @@ def judged(model: bundle.Bundle, columns: xr.Dataset, network: NDArray[Any], sco
         What its network says of them, (n, proxies) in network units; NaN where it could say nothing.
     score
         How unlike the known spectra each is, (n,); NaN where it cannot be told.
+    cause
+        In which of `corebank.uncertainty.PARTS` it is so the most, (n,); "" where it cannot be told.
     """
     machine = machines(columns)
     foreign = ~np.isin(machine, model.lineage.machines) if model.lineage.machines else np.zeros(len(machine), bool)
@@ -67,7 +71,7 @@ def judged(model: bundle.Bundle, columns: xr.Dataset, network: NDArray[Any], sco
             table[name] = columns[name].values
         elif name in PLACE:
             table[name] = np.full(len(machine), "" if schema.SPECTRUM[name].dtype == "str" else np.nan)
-    _general(doubts, model, columns, machine, foreign, score, np.isnan(network).all(axis=1))
+    _general(doubts, model, columns, machine, foreign, score, cause, np.isnan(network).all(axis=1))
     for proxy, z in zip(model.proxies, network.T, strict=True):
         value, lower, upper = _values(proxy, z, foreign)
         low, high = possible(proxy.unit)
@@ -102,11 +106,17 @@ def _general(
     machine: NDArray[np.object_],
     foreign: NDArray[np.bool_],
     score: NDArray[Any],
+    cause: NDArray[np.object_],
     unsaid: NDArray[np.bool_],
 ) -> None:
     """The reasons to doubt whatever is said of a spectrum."""
     doubts(unsaid, "no patch of the energy axis was measured as a whole")
-    doubts(score > 1, "unlike the spectra the model has seen")
+    for part, words in uncertainty.PARTS.items():
+        doubts((score > 1) & (cause == part), f"unlike the spectra the model has seen ({words})")
+    if transfer.COLUMN in columns:
+        origin = columns[transfer.COLUMN].values.astype(str)
+        for one in sorted(set(origin.tolist()) - {""}):
+            doubts(origin == one, f"not measured on this machine but mapped from {one}")
     known = ", ".join(model.lineage.machines)
     for one in sorted(set(machine[foreign].tolist())):
         why = f"the model has never seen {one}, only {known}" if one else f"the machine is not known; seen were {known}"

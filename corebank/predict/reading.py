@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from corebank import bundle, schema
+from corebank import bundle, schema, transfer
 from corebank.predict.refusing import refuse_rates
 
 PIECE = 1_024
@@ -25,7 +25,7 @@ PIECE = 1_024
 AHEAD = 3
 """Pieces that wait for the network; few, so that little is held, and more than one, so that a slow read is hidden."""
 
-COLUMNS = (*schema.SPECTRUM, *schema.PROVENANCE)
+COLUMNS = (*schema.SPECTRUM, *schema.PROVENANCE, transfer.COLUMN)
 """Columns of the spectra that a prediction may need."""
 
 

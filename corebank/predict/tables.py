@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from corebank import schema
+from corebank import schema, transfer
 from corebank.errors import PredictError
 
 
@@ -51,7 +51,7 @@ def from_table(table: pd.DataFrame, *, where: str = "table") -> xr.Dataset:
         ) from error
     known = {
         name: _as(table[name], schema.SPECTRUM[name].dtype if name in schema.SPECTRUM else "str")
-        for name in (*schema.SPECTRUM, *schema.PROVENANCE)
+        for name in (*schema.SPECTRUM, *schema.PROVENANCE, transfer.COLUMN)
         if name in table
     }
     return xr.Dataset(

@@ -63,7 +63,8 @@ def half_width(residuals: ArrayLike, groups: Sequence[Any], *, coverage: float =
     for one in range(len(members)):
         width = _quantile(distance, np.where(core == one, 0, weights) / (len(members) - 1), coverage)
         mine = distance[core == one]
-        ratios[core == one] = mine / width if width > 0 else np.where(mine > 0, np.inf, 0)
+        with np.errstate(over="ignore"):  # beside a width of next to nothing a residual may be infinitely large
+            ratios[core == one] = mine / width if width > 0 else np.where(mine > 0, np.inf, 0)
     again = np.argsort(ratios, kind="stable")
     stretch = max(_quantile(ratios[again], weights[again] / len(members), coverage), 1.0)
     pooled = _quantile(distance, weights / len(members), coverage)

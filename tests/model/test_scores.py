@@ -92,6 +92,14 @@ def test_an_interval_holds_its_number_and_needs_three_cores(data: tuple[np.ndarr
         assert math.isnan(point["r2"])
 
 
+def test_an_interval_holds_its_number_even_where_no_draw_reaches_it() -> None:
+    measured = np.tile([-1.0, 1.0], 500)  # one label a core: any other draw varies less, and has the same error
+    found = scores.bootstrap(measured, measured + 0.5, np.arange(1000).astype(str))
+    assert found["r2"] is not None
+    assert found["r2"][1] == scores.score(measured, measured + 0.5)["r2"] == 0.75
+    assert found["r2"][0] < 0.75
+
+
 def test_more_labels_of_the_same_cores_make_no_narrower_interval() -> None:
     random = np.random.default_rng(1)
     units = np.repeat(list("ABCDEFGH"), 5)

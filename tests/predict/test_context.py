@@ -48,13 +48,14 @@ def selection(sections: list[str]) -> Said:
             "section_position": ("spectrum", np.arange(count) * 2.0),
         }
     )
-    return Said(columns, random.normal(size=(count, 2)), random.random(count))
+    return Said(columns, random.normal(size=(count, 2)), random.random(count), np.full(count, "", dtype=object))
 
 
 def cut(whole: Said, places: list[int]) -> list[Said]:
     edges = sorted({0, len(whole.score), *places})
     return [
-        Said(whole.columns.isel(spectrum=slice(a, b)), whole.network[a:b], whole.score[a:b]) for a, b in pairwise(edges)
+        Said(whole.columns.isel(spectrum=slice(a, b)), whole.network[a:b], whole.score[a:b], whole.cause[a:b])
+        for a, b in pairwise(edges)
     ]
 
 

@@ -91,7 +91,7 @@ def test_a_spectrum_unlike_all_that_the_model_has_seen_is_named_as_such() -> Non
     ds = spectra(20)
     ds["intensity"].values[7, 60:100] *= 100
     values = predict.quantify(quantifier(), ds)
-    unlike = values["warning"] == "Unlike the spectra the model has seen"
+    unlike = values["warning"].str.startswith("Unlike the spectra the model has seen (")
     assert unlike.tolist() == (values["outlier_score"] > 1).tolist()
     assert unlike[7]
     assert unlike.mean() < 0.5
@@ -199,13 +199,21 @@ def test_the_detector_sees_the_embedding_and_what_was_measured(monkeypatch: pyte
 
     seen = []
 
-    def score(self: Outlier, embeddings: np.ndarray, values: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    def parts(self: Outlier, embeddings: np.ndarray, values: np.ndarray, measured: np.ndarray) -> dict[str, np.ndarray]:
         seen.append((embeddings.shape, values.shape, measured.sum(axis=1).tolist()))
-        return np.full(len(values), 2.0)
+        return {"embedding": np.full(len(values), 0.5), "remainder": np.full(len(values), 2.0)}
 
     model, ds = quantifier(), spectra(3)
     ds["intensity"].values[1] = np.nan
-    monkeypatch.setattr(Outlier, "score", score)
+    monkeypatch.setattr(Outlier, "parts", parts)
     values = predict.quantify(model, ds)
     assert seen == [((2, CONFIG.width), (2, CONFIG.bins), [117, 117])]
     assert values["outlier_score"].fillna(-1).tolist() == [2, -1, 2]
+    assert "no mixture of known patterns explains" in values["warning"][0]
+
+
+def test_spectra_mapped_from_another_machine_are_told_as_such() -> None:
+    origin = np.array(["", "itrax, Rh 10 kV"], dtype=object)
+    table = predict.to_table(spectra(2).assign(transferred_from=("spectrum", origin)))
+    told = predict.quantify(quantifier(), predict.from_table(table))["warning"].str.lower()
+    assert ["mapped from itrax, rh 10 kv" in one for one in told] == [False, True]
