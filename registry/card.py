@@ -111,7 +111,7 @@ def _intended(model: Bundle, uri: str) -> Iterator[Block]:
 
 def _intervals(model: Bundle) -> Iterator[Block]:
     yield Table(
-        "90 % intervals by split conformal prediction on cores that were held out (corebank.uncertainty). How many "
+        "90 % intervals, from what models trained without a core said of it (corebank.uncertainty). How many "
         "laboratory values they held, core by core, stands above.",
         ("proxy", "interval", "on a machine it has not seen", "laboratory values it learnt from"),
         [
@@ -198,9 +198,14 @@ def _limits(model: Bundle) -> Iterator[str]:
         yield "Synthetic spectra are simpler than real ones: scores on synthetic cores say nothing about real ones."
     if model.proxies:
         yield (
-            "Intervals hold on average over cores like the held-out ones; with fewer than nine of those they "
-            "describe these cores and guarantee nothing about a new one."
+            "Intervals hold on average over new cores like those that it learnt from; in a single core they may hold "
+            "much less, and from few cores nothing is promised."
         )
+        if model.reach:
+            yield f"Each value is a mean over {model.reach:g} mm up and down in its section; thinner layers vanish."
+        found = (model.metrics.get("registration") or {}).items()
+        if moved := [f"{name} {one['shift']:+g} mm" for name, one in found if one["shift"]]:
+            yield f"The labels of these sections were brought to their spectra to learn from: {', '.join(moved)}."
 
 
 def _gate(standing: Standing) -> Iterator[Block]:

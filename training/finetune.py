@@ -177,6 +177,7 @@ def finetune(recipe: Finetuning, spectra: xr.Dataset, measurements: pd.DataFrame
     metrics: dict[str, Any] = {
         side: {name: one[task.delivered] for name, one in report[side].items()} for side in SIDES
     }
+    metrics |= {"baselines": judging.beside(report, task.delivered), "registration": report["registration"]}
     report["outliers"] = metrics["outliers"] = judging.outliers(model, network, spectra, sides.names, sides.held)
     report["seconds"] = time.monotonic() - started
     return replace(model, metrics=metrics), report

@@ -67,6 +67,22 @@ def records(
     return found
 
 
+def beside(report: Mapping[str, Any], delivered: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """``{side: {proxy: {model: record}}}`` of the models that stand beside the one delivered, without single labels."""
+
+    def short(record: Mapping[str, Any]) -> dict[str, Any]:
+        cores = {core: {name: one[name] for name in (*scores.NUMBERS, "n")} for core, one in record["by_core"].items()}
+        return {name: record[name] for name in (*scores.NUMBERS, "n", "interval")} | {"by_core": cores}
+
+    return {
+        side: {
+            proxy: {model: short(one) for model, one in models.items() if model != delivered}
+            for proxy, models in report[side].items()
+        }
+        for side in ("held_out", "cross_validation")
+    }
+
+
 def averaged(said: Sequence[Floats]) -> list[Floats]:
     """The mean over the spectra of each interval, (1, k); empty where nothing was said."""
     return [one.mean(axis=0, keepdims=True) if len(one) else one for one in said]

@@ -218,7 +218,8 @@ def sediment(setting: str, depth: np.ndarray, *, core_seed: tuple[int, ...]) -> 
     mood = 0.4 * level["organic"] - 0.4 * curve["climate"] + 0.6 * curve["production"] - 0.4 * curve["oxygen"]
     carbon = place.organic_carbon[0] / 100 * np.exp(place.organic_carbon[1] * (mood + 0.2 * noise))
     organic = np.minimum(carbon / ORGANIC["C"], 0.5)
-    pyrite = 0.4 * carbon * np.exp(-0.4 * curve["oxygen"])  # S/C near 0.2, below the 0.36 of Berner (1982)
+    # S/C near 0.2, below the 0.36 of Berner (1982); no more than there is room for beside the organic matter.
+    pyrite = np.minimum(0.4 * carbon * np.exp(-0.4 * curve["oxygen"]), 0.4)
     rest = (1 - carbonate) * (1 - organic - pyrite)
     opal = rest * _share(place.opal, 0.4 * level["opal"] + 0.7 * curve["production"] - 0.4 * curve["climate"])
     terrigenous = rest - opal

@@ -170,7 +170,10 @@ def test_the_report_is_what_the_gate_and_the_card_read(saved: str) -> None:
     assert set(report["cross_validation"]["CaCO3"]) == {STACK, NETWORK, COMPANION, SCRATCH, "mean", "ridge"}
     assert model.metrics["held_out"]["CaCO3"] == report["held_out"]["CaCO3"][STACK]
     kept = json.loads(json.dumps(bundle.finite(model.metrics)))
-    assert set(kept) == {"held_out", "cross_validation", "outliers"}
+    assert set(kept) == {"held_out", "cross_validation", "outliers", "baselines", "registration"}
+    beside = kept["baselines"]["cross_validation"]["CaCO3"]
+    assert set(beside) == {NETWORK, COMPANION, SCRATCH, "mean", "ridge"}
+    assert beside["ridge"]["r2"] == report["cross_validation"]["CaCO3"]["ridge"]["r2"]
     for side, cores_there in (("held_out", ["D"]), ("cross_validation", ["A", "B", "C"])):
         record = kept[side]["CaCO3"]
         assert record["cores"] == list(record["by_core"]) == [f"lab/cruise/{core}" for core in cores_there]

@@ -73,7 +73,7 @@ def test_a_card_says_use_data_licences_measures_coverage_and_limits() -> None:
         "| boscorf/cd166/C1 | 120 | 3% |",
         "It was trained on synthetic spectra.",
         "Mo 30 kV",
-        "fewer than nine",
+        "in a single core they may hold much less",
         "boscorf/cd166: Bishop (2022). doi:10.1594/PANGAEA.1. Licence CC-BY-4.0. snapshot 1CECHNKREP0F1RSTCMT0.",
         "| optimiser.rate | `0.0001` |",
         "The gate was not asked.",

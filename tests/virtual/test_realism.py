@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from corebank.virtual import EXPEDITIONS, INSTRUMENTS, simulate
+from corebank.virtual import sediment as sediments
 from corebank.virtual.expedition import scan
 from corebank.virtual.spectra import ELEMENTS
 
@@ -81,3 +82,16 @@ def _composition(measured: pd.DataFrame) -> xr.DataArray:
     shares["H"] += water * 0.1119
     shares["O"] += water * 0.8881
     return xr.DataArray(shares.to_numpy(), dims=("spectrum", "element"), coords={"element": list(ELEMENTS)})
+
+
+@pytest.mark.parametrize("setting", sediments.SETTINGS)
+@pytest.mark.parametrize("production", [-4.0, 4.0])
+def test_no_sediment_is_so_rich_that_its_parts_exceed_the_whole(
+    setting: str, production: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four standard deviations of production, and no oxygen: an organic ooze full of pyrite."""
+    extremes = {sediments._LENGTHS["production"]: production}
+    monkeypatch.setattr(sediments, "_curve", lambda rng, length, depth: np.full(len(depth), extremes.get(length, -4.0)))
+    shares = sediments.sediment(setting, np.linspace(0, 1, 3), core_seed=(1,))["mass_fraction"]
+    assert (shares >= 0).all()
+    np.testing.assert_allclose(shares.sum("element"), 1)
