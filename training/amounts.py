@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -28,13 +28,13 @@ from tqdm import tqdm
 from corebank import split
 from corebank.bundle import Bundle
 from corebank.cli import run as run_program
-from corebank.errors import RecipeError, TrainingError
+from corebank.errors import TrainingError
 from corebank.labels import Labels
 from corebank.plot.marks import BLUE, GREY, VERMILLION
-from training import baselines, data, run, scores
+from training import baselines, data, judging, run, scores
 from training.examples import Examples, Floats, collect, match
 from training.quantifier import fit, predict, proxies_of
-from training.recipe import Finetuning, load
+from training.recipe import Finetuning
 
 MODELS = ("pretrained", "scratch", "ridge")
 """The foundation model fine-tuned; the same network from random weights; ridge regression (`training.baselines`)."""
@@ -76,13 +76,10 @@ def main(
     out
         Folder of the run; runs/amounts-HASH unless given.
     """
-    given: dict[str, Any] = {"parent": from_, "proxies": proxy}
-    settings = load(recipe, Finetuning, **{name: value for name, value in given.items() if value})
-    if not settings.parent or not settings.proxies:
-        raise RecipeError(recipe, "no model to start from, or no proxy", "Give --from MODEL and --proxy NAME")
-    parent, _ = run.parent_of(settings)
-    assert parent is not None, "the recipe names one"
-    task = prepare(settings, parent, data.spectra(catalog, settings.data), data.measurements(catalog, settings.data))
+    settings = run.finetuning(recipe, from_, proxy)
+    spectra = data.spectra(catalog, settings.data)
+    parent, _ = run.parent_for(settings, spectra)
+    task = prepare(settings, parent, spectra, data.measurements(catalog, settings.data))
     sizes = task.sizes(amounts)
     folder = run.start("amounts", settings, out)
     parts = []
@@ -154,7 +151,7 @@ class Task:
                 self.parent, known, proxies, recipe, recipe.members, units=self.units[drawn], scratch=model == "scratch"
             )
             values = predict(network, self.parent.normalization, proxies, asked)
-            said[model] = np.stack([one.mean(axis=0) for one in values])
+            said[model] = np.stack([judging.means(values, *one) for one in enumerate(self.labels.units)], axis=1)
         classical = (known.means, known.values, proxies, self.units[drawn], asked.means, recipe.seed)
         return said | baselines.answers(MODELS[2:], *classical)
 
@@ -162,15 +159,9 @@ class Task:
 def prepare(recipe: Finetuning, parent: Bundle, spectra: xr.Dataset, measurements: pd.DataFrame) -> Task:
     """Find the labels of the recipe's proxies, those that train and those that judge.
 
-    Raises `TrainingError` when the parent has seen what is to judge, reads another energy axis, or nothing is held out;
+    Raises `TrainingError` when the parent has seen what is to judge, or nothing is held out;
     `SchemaError` for proxies without values.
     """
-    if parent.grid.to_json() != spectra.attrs["grid"]:
-        raise TrainingError(
-            recipe.parent,
-            f"reads {parent.grid}, the catalog holds {spectra.attrs['grid']}",
-            "Pretrain a model on the catalog's energy axis",
-        )
     names = split.unit_names(spectra, recipe.split.unit)
     held = data.held_out(names, recipe.split)
     found = match(spectra, measurements, recipe.proxies, recipe.within)

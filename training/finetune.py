@@ -25,12 +25,12 @@ from corebank import predict as predicting
 from corebank import split
 from corebank.bundle import Bundle
 from corebank.cli import run as run_program
-from corebank.errors import RecipeError, TrainingError
+from corebank.errors import TrainingError
 from corebank.labels import Labels
 from corebank.model import first_outputs
 from training import crossing, data, judging, registration, run, scores, stacking, trust
 from training.examples import collect, match, of_one_unit
-from training.recipe import Finetuning, load
+from training.recipe import Finetuning
 from training.task import NETWORK, STACK, Task
 
 AUXILIARY = 20
@@ -66,10 +66,7 @@ def main(
     out
         Folder of the run; runs/finetune-HASH unless given.
     """
-    given: dict[str, Any] = {"parent": from_, "proxies": proxy}
-    settings = load(recipe, Finetuning, **{name: value for name, value in given.items() if value})
-    if not settings.parent or not settings.proxies:
-        raise RecipeError(recipe, "no model to start from, or no proxy", "Give --from MODEL and --proxy NAME")
+    settings = run.finetuning(recipe, from_, proxy)
     spectra, measurements = data.spectra(catalog, settings.data), data.measurements(catalog, settings.data)
     folder = run.start("finetune", settings, out)
     model, report = finetune(settings, spectra, measurements)
@@ -96,14 +93,7 @@ def finetune(recipe: Finetuning, spectra: xr.Dataset, measurements: pd.DataFrame
     and spectra do not meet, or every labelled unit is held out.
     """
     started = time.monotonic()
-    parent, parent_name = run.parent_of(recipe)
-    assert parent is not None, "the caller names one"
-    if parent.grid.to_json() != spectra.attrs["grid"]:
-        raise TrainingError(
-            recipe.parent,
-            f"reads {parent.grid}, the catalog holds {spectra.attrs['grid']}",
-            "Pretrain a model on the catalog's energy axis",
-        )
+    parent, parent_name = run.parent_for(recipe, spectra)
     found = match(spectra, measurements, with_auxiliary(measurements, recipe), recipe.within)
     matched = found[found.matched]
     if not len(matched):

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from corebank import split
 from corebank.cli import run as run_program
-from corebank.errors import RecipeError, TrainingError
-from training import crossing, data, registration, run, stacking
+from corebank.errors import TrainingError
+from training import crossing, data, judging, registration, run, stacking
 from training.examples import Examples, Floats, collect, match
 from training.finetune import prepare, with_auxiliary
 from training.quantifier import proxies_of
-from training.recipe import Finetuning, Split, load
+from training.recipe import Finetuning, Split
 from training.scores import score
 from training.task import STACK, Task
 
@@ -66,10 +66,7 @@ def main(
     out
         Where the table goes as CSV.
     """
-    given: dict[str, Any] = {"parent": from_, "proxies": proxy}
-    settings = load(recipe, Finetuning, **{name: value for name, value in given.items() if value})
-    if not settings.parent or not settings.proxies:
-        raise RecipeError(recipe, "no model to start from, or no proxy", "Give --from MODEL and --proxy NAME")
+    settings = run.finetuning(recipe, from_, proxy)
     spectra, measurements = data.spectra(catalog, settings.data), data.measurements(catalog, settings.data)
     found = pd.DataFrame(rows(settings, spectra, measurements))
     if out is not None:
@@ -108,8 +105,7 @@ def table(found: pd.DataFrame) -> str:
 
 
 def _task(recipe: Finetuning, spectra: xr.Dataset, measurements: pd.DataFrame) -> tuple[Task, NDArray[np.intp]]:
-    parent, _ = run.parent_of(recipe)
-    assert parent is not None, "the caller names one"
+    parent, _ = run.parent_for(recipe, spectra)
     found = match(spectra, measurements, with_auxiliary(measurements, recipe), recipe.within)
     matched = found[found.matched]
     if not len(matched):
@@ -153,10 +149,9 @@ def _judged_there(task: Task, training: NDArray[np.intp], spectra: xr.Dataset) -
 
 def _scored(step: str, task: Task, training: NDArray[np.intp], said: stacking.Said) -> Iterator[dict[str, Any]]:
     for model, answers in sorted(said.items(), key=lambda one: one[0] == STACK):
-        means = np.stack([one.mean(axis=0) for one in answers])
         for column, proxy in enumerate(task.recipe.proxies):
             measured: Floats = task.examples.values[training, column]
-            r2 = score(measured, means[:, column])["r2"]
+            r2 = score(measured, judging.means(answers, column, task.labels.units[column]))["r2"]
             yield {"step": step, "model": model, "seed": task.recipe.seed, "proxy": proxy, "r2": r2}
 
 

@@ -55,12 +55,14 @@ def records(
     found: dict[str, dict[str, Any]] = {}
     for column, name in enumerate(task.recipe.proxies):
         measured = task.examples.values[asked, column]
-        means = [{model: _means(said, column) for model, said in one.items()} for one in answers]
+        each = [
+            {model: means(said, column, task.labels.units[column]) for model, said in one.items()} for one in answers
+        ]
         found[name] = {}
-        for model, values in means[0].items():
+        for model, values in each[0].items():
             own = (bounds[0][:, column], bounds[1][:, column]) if bounds and model == task.delivered else None
             record = scores.by_unit(measured, values, units, depth, own)
-            again = [scores.score(measured, one[model]) for one in means[1:] if model in one]
+            again = [scores.score(measured, one[model]) for one in each[1:] if model in one]
             if again and model != COMPANION:  # which no seed changes: it is handed on for the mixture
                 record["seeds"] = {number: [one[number] for one in (record, *again)] for number in ("r2", "rmse")}
             found[name][model] = record
@@ -200,9 +202,13 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, Any]]], units: Mapping
     return "\n".join([_lines(rows), "", _lines(parts), "", *notes])
 
 
-def _means(said: Sequence[Floats], column: int) -> Floats:
-    """(n,) mean of each interval's values of one proxy; NaN where nothing was said."""
-    return np.array([one[:, column].mean() if one.size else math.nan for one in said])
+def means(said: Sequence[Floats], column: int, unit: str) -> Floats:
+    """(n,) mean of each interval's values of one proxy in `unit`; NaN where nothing was said.
+
+    As in `corebank.predict`, no value is beyond what its unit allows; whatever the model, and after it was mixed.
+    """
+    limits = possible(unit)
+    return np.array([np.clip(one[:, column], *limits).mean() if one.size else math.nan for one in said])
 
 
 def _spread(record: Mapping[str, Any], number: str, form: str) -> str:

@@ -18,7 +18,6 @@ from corebank.feed import settings
 from corebank.labels import Labels
 from corebank.model import Quantifier, encoder_weights
 from corebank.normalize import Normalization
-from corebank.predict.judging import possible
 from training import heads
 from training.examples import Examples, Floats, shares
 from training.recipe import Finetuning
@@ -133,10 +132,7 @@ def predict(
     proxies: Sequence[Proxy],
     examples: Examples,
 ) -> list[Floats]:
-    """Values of each spectrum of each interval, n arrays of (its spectra, k).
-
-    As in `corebank.predict.quantify`, none is beyond what its unit allows.
-    """
+    """Values of each spectrum of each interval, n arrays of (its spectra, k), possible or not."""
     rates, known = np.concatenate(examples.rates), np.concatenate(examples.settings)
     parts = []
     for first in range(0, len(rates), BATCH):
@@ -144,10 +140,7 @@ def predict(
         with torch.inference_mode():
             parts.append(network(*_tensors(network, normalization, rates[at], known[at])).cpu().numpy())
     network_units = np.concatenate(parts)
-    columns = [
-        np.clip(proxy.inverse(z), *possible(proxy.unit)) for proxy, z in zip(proxies, network_units.T, strict=True)
-    ]
-    values = np.stack(columns, axis=1)
+    values = np.stack([proxy.inverse(z) for proxy, z in zip(proxies, network_units.T, strict=True)], axis=1)
     return list(np.split(values, np.cumsum([len(one) for one in examples.rates])[:-1]))
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 
 from corebank import bundle, hub
-from corebank.errors import RegistryError, TrainingError
-from training.recipe import Recipe, digest, to_toml
+from corebank.errors import RecipeError, RegistryError, TrainingError
+from training.recipe import Finetuning, Recipe, digest, load, to_toml
 
 
 def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = False) -> Path:
@@ -43,6 +44,28 @@ def parent_of(recipe: Recipe) -> tuple[bundle.Bundle | None, str]:
     if not recipe.parent:
         return None, ""
     return bundle.load(hub.resolve(recipe.parent)), hub.pin(recipe.parent)
+
+
+def finetuning(path: Path, parent: str, proxies: tuple[str, ...]) -> Finetuning:
+    """The recipe of a fine-tuning, with what the command line says; `RecipeError` without parent or proxies."""
+    given: dict[str, Any] = {"parent": parent, "proxies": proxies}
+    recipe = load(path, Finetuning, **{name: value for name, value in given.items() if value})
+    if not recipe.parent or not recipe.proxies:
+        raise RecipeError(path, "no model to start from, or no proxy", "Give --from MODEL and --proxy NAME")
+    return recipe
+
+
+def parent_for(recipe: Finetuning, spectra: xr.Dataset) -> tuple[bundle.Bundle, str]:
+    """`parent_of` a recipe that names one; raises `TrainingError` when it reads another energy axis than `spectra`."""
+    parent, name = parent_of(recipe)
+    assert parent is not None, "the recipe names one"
+    if parent.grid.to_json() != spectra.attrs["grid"]:
+        raise TrainingError(
+            recipe.parent,
+            f"reads {parent.grid}, the catalog holds {spectra.attrs['grid']}",
+            "Pretrain a model on the catalog's energy axis",
+        )
+    return parent, name
 
 
 def finish(
