@@ -1,8 +1,8 @@
 """A linear model on log rates that answers beside the network: what a hundred labels can tell, it tells best.
 
 A network of a million weights needs thousands of labels; on a single lake core the classical model is ahead. So a
-quantifier may carry one, and for each proxy the two are mixed in the share that cross-validation found. The classical
-part costs a thousandth of the network's time. It is fitted by `training.evidence`.
+quantifier may carry one, and for each proxy the two are mixed in the share that cross-validation found. It is fitted by
+`training.evidence`.
 """
 
 from __future__ import annotations

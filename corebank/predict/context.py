@@ -57,13 +57,15 @@ def with_neighbours(parts: Iterable[Said], reach: float) -> Iterator[Said]:
         yield from parts
         return
     held: list[Said] = []
+    section = None
     for part in parts:
         names = _sections(part.columns)
         starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
         for start, stop in pairwise(starts):
-            if held and _sections(held[-1].columns)[-1] != names[start]:
+            if held and names[start] != section:
                 yield _smoothed(held, reach)
                 held = []
+            section = names[start]
             rows = slice(start, stop)
             held.append(Said(part.columns.isel(spectrum=rows), part.network[rows], part.score[rows], part.cause[rows]))
     if held:
