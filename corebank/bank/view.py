@@ -19,6 +19,7 @@ from corebank.bank.records import CONTRIBUTIONS, EVALUATIONS, MEASUREMENTS, SCHE
 from corebank.bank.repository import Repository
 from corebank.contribution import with_provenance
 from corebank.errors import BankError, BankNotFoundError
+from corebank.rows import aligned
 from corebank.schema import EnergyGrid
 
 
@@ -126,7 +127,7 @@ class View:
         self._require(expedition, run)
         whole = layout.open_run(self._store, f"{expedition}/{run}", self.grid.centres)
         if (rows := self._some_rows(expedition, run, whole)) is not None:
-            whole = whole.isel(spectrum=rows)
+            whole = aligned(whole, rows)
         return whole.drop_vars("counts") if level == "intensity" else whole.drop_vars(["intensity", "energy"])
 
     def spectra(self, expedition: str, run: str = "", level: Level = "intensity") -> xr.Dataset:

@@ -26,8 +26,9 @@ of an Itrax header is 1.0."""
 OFFSET_RANGE = (-1.0, 1.0)
 """Energy of the first channel [keV] outside which a calibration is refused. Real ones are -0.4 to 0.1."""
 
-_ROWS = 512
-"""Spectra rebinned at a time: 8 MB of running sums for 2,048 channels, whatever the size of a run."""
+_ROWS = 64
+"""Spectra rebinned at a time: their running sums, 1 MB for 2,048 channels, stay in a processor's cache. Of 512 they do
+not, and each spectrum takes twice as long."""
 
 
 def rebin(counts: np.ndarray, gain: np.ndarray, offset: np.ndarray, grid: EnergyGrid) -> np.ndarray:

@@ -27,6 +27,7 @@ from corebank.catalog.members import Member
 from corebank.catalog.opening import leaves, named, open_catalog, sources
 from corebank.catalog.searching import Conditions, Hits, search
 from corebank.errors import CatalogError
+from corebank.rows import aligned
 
 At = str | Mapping[str, str]
 """A snapshot or release for every site, or each site's own; empty: as each entry of the catalog says."""
@@ -118,7 +119,7 @@ def select(
             kept = _rows(spectra, cores, exclude_cores, exclude_sections, seen)
             if kept is not None and not kept.any():
                 continue
-            parts.append(spectra if kept is None or kept.all() else spectra.isel(spectrum=np.flatnonzero(kept)))
+            parts.append(spectra if kept is None or kept.all() else aligned(spectra, np.flatnonzero(kept)))
             about["snapshots"][site], about["bank_urls"][site] = spectra.attrs["snapshot"], spectra.attrs["bank"]
             for told, name in _SAID.items():
                 about[told][entry] = str(said.get(name, ""))

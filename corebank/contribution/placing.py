@@ -178,8 +178,8 @@ def mark_copies(runs: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     met: set[str] = set()
     out = {}
     for name, run in runs.items():
-        hashes = run["source_sha256"].values.astype(str)
-        copied = np.isin(hashes, list(met))
+        hashes = run["source_sha256"].values.tolist()
+        copied = np.array([sha in met for sha in hashes], dtype=bool)
         bits = run["flags"].values | np.where(copied, int(Flag.DUPLICATE), 0).astype(np.uint32)
         out[name] = run.assign(schema.spectrum_columns({"flags": bits})) if copied.any() else run
         met.update(hashes)

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import dask.array as da
 import numpy as np
 
-from corebank.quality.statistics import ROWS, Reference
+from corebank.quality.statistics import Reference
 
 STRETCHES = np.exp(np.arange(np.log(0.5), np.log(2.0) + 1e-9, 0.0025))
 """Gains that are tried, as shares of the run's: half to double, a fifth of a line's width apart at 6 keV."""
 
 SHIFTS = np.arange(-0.6, 0.6001, 0.01)
 """Shifts that are tried [keV]."""
+
+_READ = 256
+"""Spectra read at a time: 2 MB of counts for 2,048 channels."""
 
 _LEFT = 0.6
 """Share of the bands that must stay on the detector under another axis for it to be compared."""
@@ -58,8 +61,8 @@ def realigned(counts: np.ndarray | da.Array, rows: np.ndarray, bands: np.ndarray
         return Realigned(none, none, none, none, none)
     sides = _sides(rows, bands)
     parts = [
-        _tried(np.asarray(counts[rows[start : start + ROWS]]), sides[:, start : start + ROWS], reference)
-        for start in range(0, rows.size, ROWS)
+        _tried(np.asarray(counts[rows[start : start + _READ]]), sides[:, start : start + _READ], reference)
+        for start in range(0, rows.size, _READ)
     ]
     return Realigned(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

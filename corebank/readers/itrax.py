@@ -17,6 +17,7 @@ from corebank.errors import ReadError
 from corebank.readers.counts import FIX_COPY, plain
 from corebank.readers.counts import number as setting
 from corebank.readers.files import File, stem
+from corebank.readers.itrax_counts import usual_table
 from corebank.readers.spectrum import Spectrum
 
 _TABLE = b"channel\tcontent"
@@ -56,7 +57,7 @@ def parse(file: File) -> list[Spectrum]:
         Spectrum(
             source=where,
             sha256=file.sha256,
-            counts=_counts(file.content[start:], header, where),
+            counts=_counts(file.content, start, header, where),
             position=number("Position"),
             live_time=number("livetime"),
             real_time=number("runtime"),
@@ -94,7 +95,7 @@ def _header(content: bytes) -> dict[str, str]:
     return header
 
 
-def _counts(body: bytes, header: Mapping[str, str], where: str) -> np.ndarray:
+def _counts(content: bytes, start: int, header: Mapping[str, str], where: str) -> np.ndarray:
     try:
         expected = int(float(header["number_mca_channels"]))
     except (KeyError, ValueError, OverflowError) as error:
@@ -102,31 +103,20 @@ def _counts(body: bytes, header: Mapping[str, str], where: str) -> np.ndarray:
     if expected < 1:
         raise ReadError(where, f"the header says number_mca_channels = {expected}", FIX_COPY)
     # A prefix that ends inside the last number, or just before its line end, must not pass for a whole file.
-    if not body.endswith(b"\n"):
+    if not content.endswith(b"\n", start):
         raise ReadError(where, "the channel table ends in the middle of a line", FIX_COPY)
-    table = _whole_numbers(body)
+    counts = usual_table(content, start, expected)
+    if counts is not None:
+        return counts
+    table = plain(content[start:])
     if table is None or table.size != 2 * expected:
-        table = _careful(body, expected, where)
+        table = _careful(content[start:], expected, where)
     channels, counts = table.reshape(expected, 2).T
     if not np.array_equal(channels, np.arange(1, expected + 1)):
         raise ReadError(where, f"the channels are not numbered 1 to {expected}", FIX_COPY)
     if counts.max() > np.iinfo(np.uint32).max:
         raise ReadError(where, f"channel {int(np.argmax(counts)) + 1} holds more than a bank can", FIX_COPY)
     return counts.astype(np.uint32)
-
-
-def _whole_numbers(body: bytes) -> np.ndarray | None:
-    """The table's numbers when all are written as ``12.000`` or all as ``12``, else None; far faster than floats."""
-    ends = b"\r" if b"\r" in body else b"\n"
-    written = body
-    body = body.translate(None, b".")
-    points = len(written) - len(body)
-    if points and points != written.count(b".000\t") + written.count(b".000" + ends):
-        return None  # otherwise every number has three decimals, and is now a thousand times itself
-    numbers = plain(body)
-    if numbers is None or not points:
-        return numbers
-    return numbers // 1000 if numbers.size == points else None
 
 
 def _careful(body: bytes, expected: int, where: str) -> np.ndarray:

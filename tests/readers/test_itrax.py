@@ -13,6 +13,7 @@ from corebank import readers
 from corebank.errors import ReadError
 from corebank.readers import itrax
 from corebank.readers.files import File
+from corebank.readers.itrax_counts import usual_table
 from corebank.testing import counts, reader_contract
 from tests.scanner import CHANNELS, itrax_spe, spectra, write_itrax
 
@@ -35,6 +36,40 @@ def test_counts_come_back_as_written_whatever_the_line_ends_and_the_decimals(
     wanted: np.ndarray, newline: bytes, whole: bool
 ) -> None:
     np.testing.assert_array_equal(read_bytes(itrax_spe(wanted, newline=newline, whole=whole)).counts, wanted)
+
+
+@settings(deadline=None)
+@given(counts(largest=99_999_999), LINE_ENDS)
+def test_the_scanners_own_spelling_is_read_in_words_of_eight_bytes(wanted: np.ndarray, newline: bytes) -> None:
+    content = itrax_spe(wanted, newline=newline)
+    found = usual_table(content, content.index(b"content\t\t\r") + 10, len(wanted))
+    assert found is not None
+    np.testing.assert_array_equal(found, wanted)
+
+
+@settings(deadline=None, max_examples=400)
+@given(counts(largest=10**7), LINE_ENDS, st.data())
+def test_a_changed_byte_of_a_table_reads_as_number_by_number_or_not_in_words(
+    wanted: np.ndarray, newline: bytes, data: st.DataObject
+) -> None:
+    content = bytearray(itrax_spe(wanted, newline=newline))
+    start = content.index(b"content\t\t\r") + 10
+    at = data.draw(st.integers(start, len(content) - 1))
+    content[at] = data.draw(st.sampled_from(b"0123456789.\t\r\n -+eE/:\x00\xff") | st.integers(0, 255))
+    found = usual_table(bytes(content), start, len(wanted))
+    if found is not None:
+        table = np.array(bytes(content[start:]).split(), dtype=np.float64).reshape(-1, 2)
+        np.testing.assert_array_equal(table[:, 0], np.arange(1, len(wanted) + 1))
+        np.testing.assert_array_equal(table[:, 1], found)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [itrax_spe(ONE, whole=True), itrax_spe([10**8, 1]), itrax_spe(ONE) + b"\r\n", itrax_spe(ONE).replace(b"\t", b" ")],
+    ids=["whole numbers", "nine digits", "a blank line", "blanks"],
+)
+def test_any_other_spelling_is_left_to_the_reader_that_takes_each_number_by_itself(spelling: bytes) -> None:
+    assert usual_table(spelling, spelling.index(b"content") + 10, 64) is None
 
 
 @settings(deadline=None, max_examples=200)
