@@ -1,19 +1,23 @@
 """How a spectrum is scaled before a model sees it: frozen, invertible values that travel inside the bundle.
 
 A normalization looks at one spectrum at a time and only at its measured bins: it needs no statistics of a corpus, and
-does not change when a spectrum comes with others. Arrays are (spectrum, energy) unless said.
+does not change when a spectrum comes with others. Arrays are (spectrum, energy) unless said. `Normalization.tensors`
+does the same with torch, on whatever device the rates are; importing this module does not import torch.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corebank.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["standardise", "sqrt", "log"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -49,10 +53,35 @@ class Normalization:
 
         Returns the normalised values, float32 and 0 where not measured, and the mask of measured bins.
         """
+        values, measured, _ = self.apply(rates)
+        return values, measured
+
+    def apply(self, rates: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_], Statistics]:
+        """What `__call__` and `statistics` return for the same rates [count/s], in one pass over them."""
         measured = np.isfinite(rates)
         transformed = self._transform(rates, measured)
-        mean, scale = _statistics(transformed, measured)
-        return np.where(measured, (transformed - mean) / scale, np.float32(0)), measured
+        taken = _statistics(transformed, measured)
+        return np.where(measured, (transformed - taken.mean) / taken.scale, np.float32(0)), measured, taken
+
+    def tensors(self, rates_BE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: N803  (carries its shape)
+        """`apply` for tensors of B spectra by E bins, on the device they are on; the same numbers but for rounding.
+
+        Takes rates [count/s], NaN where not measured. Returns the normalised values (B, E) float32, 0 where not
+        measured; the mask of measured bins (B, E) bool; mean and scale (B, 1) float32 as in `Statistics`.
+        """
+        import torch
+
+        measured = rates_BE.isfinite()
+        transformed = torch.where(measured, rates_BE, 0).float()
+        if self.kind != "standardise":
+            transformed = transformed.clamp(min=0)
+            transformed = transformed.log1p() if self.kind == "log" else transformed.sqrt()
+        count = measured.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = (transformed.sum(dim=1, keepdim=True, dtype=torch.float64) / count).float()
+        spread = torch.where(measured, transformed - mean, 0)
+        variance = spread.square().sum(dim=1, keepdim=True, dtype=torch.float64) / count
+        scale = variance.sqrt().clamp(min=SMALLEST_SCALE).float()
+        return spread / scale, measured, mean, scale
 
     def statistics(self, rates: NDArray[Any]) -> Statistics:
         """What `__call__` takes out of the same rates [count/s] and `inverse` puts back."""

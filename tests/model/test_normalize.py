@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from corebank.errors import RecipeError
-from corebank.normalize import KINDS, Normalization
+from corebank.normalize import KINDS, SMALLEST_SCALE, Normalization
 
 kinds = st.sampled_from(KINDS).map(lambda kind: Normalization(kind=kind))
 
@@ -43,6 +47,46 @@ def test_values_are_finite_and_unmeasured_bins_are_zero(norm: Normalization, val
 @settings(deadline=None)
 def test_a_spectrum_does_not_depend_on_its_neighbours(norm: Normalization, values: np.ndarray) -> None:
     np.testing.assert_array_equal(norm(values)[0][:1], norm(values[:1])[0])
+
+
+@given(kinds, rates())
+@settings(deadline=None)
+def test_one_pass_gives_what_two_give(norm: Normalization, values: np.ndarray) -> None:
+    applied = norm.apply(values)
+    for one, other in zip((*applied[:2], *applied[2]), (*norm(values), *norm.statistics(values)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@given(kinds, rates(), st.sampled_from([np.float32, np.float64]))
+@settings(deadline=None)
+def test_tensors_give_what_arrays_give(norm: Normalization, values: np.ndarray, dtype: type) -> None:
+    """To 1e-6 of the transformed rates; in a nearly flat spectrum rounding of the mean is large beside the scale."""
+    wanted, measured, statistics = norm.apply(values.astype(dtype))
+    found = norm.tensors(torch.from_numpy(values.astype(dtype)))
+    assert [one.dtype for one in found] == [torch.float32, torch.bool, torch.float32, torch.float32]
+    np.testing.assert_array_equal(found[1], measured)
+    np.testing.assert_allclose(found[2], statistics.mean, rtol=1e-6)
+    assert (np.abs(found[3].numpy() - statistics.scale) <= 1e-6 * (statistics.scale + np.abs(statistics.mean))).all()
+    taken = zip(found[0].numpy(), wanted, statistics.mean, statistics.scale, strict=True)
+    for mine, theirs, mean, scale in taken:
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-6 * (1 + abs(float(mean[0])) / float(scale[0])))
+
+
+@given(kinds, st.floats(0, 2**17, width=32))
+def test_flat_dead_and_no_spectra_become_zeros_in_tensors_too(norm: Normalization, level: float) -> None:
+    rates = torch.full((2, 20), level)
+    rates[1] = torch.nan
+    values, measured, mean, scale = norm.tensors(rates)
+    assert (values == 0).all()
+    assert torch.equal(measured, rates.isfinite())
+    assert mean[1] == 0
+    assert (scale == np.float32(SMALLEST_SCALE)).all()
+    assert [tuple(one.shape) for one in norm.tensors(torch.empty((0, 20)))] == [(0, 20), (0, 20), (0, 1), (0, 1)]
+
+
+def test_a_normalization_costs_no_torch() -> None:
+    code = "import sys, corebank.normalize, corebank.augment; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @given(kinds)

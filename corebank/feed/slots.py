@@ -1,0 +1,94 @@
+"""Where rows wait for their batch: arrays made once, written and read by index.
+
+Rows are normalised as they are written, a few at a time while they are in the processor's cache. A dictionary
+with an array for each row would spend its time in Python, holding the lock that the readers wait for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corebank.normalize import SMALLEST_SCALE, Normalization
+
+MEMORY = 384 * 2**20
+"""[byte] A selection that fits in here is read and normalised once and not once an epoch; ranks together keep no more.
+More would save little: blocks come ten times faster than the smallest network learns from them."""
+
+PIECE = 32
+"""Rows normalised at a time: they stay in a core's second-level cache; fewer, and calls cost more than arithmetic."""
+
+
+class Rows(NamedTuple):
+    """n rows by E bins."""
+
+    values: NDArray[np.float32]
+    """(n, E) normalised, or rates [count/s]; NaN where not measured."""
+
+    mean: NDArray[np.float32]
+    """(n, 1) as in `corebank.normalize.Statistics`; unused beside rates."""
+
+    scale: NDArray[np.float32]
+    """(n, 1)"""
+
+
+class Slots:
+    """Room for rows, each in a slot of its own.
+
+    Parameters
+    ----------
+    slots, bins
+        How many, of how many energy bins. The memory is the machine's only once a slot is used.
+    normalization
+        How rows are scaled when they are written; None keeps rates.
+    """
+
+    def __init__(self, slots: int, bins: int, normalization: Normalization | None) -> None:
+        self._normalization = normalization
+        self._rows = Rows(*(np.empty((slots, width), np.float32) for width in (bins, 1, 1)))
+
+    def __len__(self) -> int:
+        """Slots."""
+        return len(self._rows.values)
+
+    def put(self, slots: NDArray[np.int64], rates: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        """Write `rows` (n,) of a block's `rates` (block, E) [count/s] into `slots` (n,)."""
+        for first in range(0, len(rows), PIECE):
+            piece, into = rates[rows[first : first + PIECE]], slots[first : first + PIECE]
+            if self._normalization is None:
+                self._rows.values[into] = piece
+            else:
+                values, mean, scale = normalised(self._normalization, piece)
+                self._rows.values[into], self._rows.mean[into], self._rows.scale[into] = values, mean, scale
+
+    def get(self, slots: NDArray[np.int64]) -> Rows:
+        """Copies of what was written into `slots` (n,)."""
+        return Rows(*(part.take(slots, axis=0) for part in self._rows))
+
+
+def normalised(normalization: Normalization, rates: NDArray[Any]) -> Rows:
+    """What `Normalization.apply` makes of rates (n, E) [count/s], to the same bits, in less than half of its time.
+
+    Here NaN marks what was not measured, so that no mask has to be kept beside the values.
+    """
+    measured = np.isfinite(rates)
+    values = np.array(rates, dtype=np.float32)
+    if normalization.kind != "standardise":
+        np.maximum(values, 0, out=values)
+        (np.log1p if normalization.kind == "log" else np.sqrt)(values, out=values)
+        np.copyto(values, np.nan, where=~measured)  # minus infinity has become a number
+    count = np.maximum(np.count_nonzero(measured, axis=1)[:, None], 1)
+    mean = (zeroed(values, measured).sum(axis=1, keepdims=True, dtype=np.float64) / count).astype(np.float32)
+    values -= mean
+    squares = np.square(zeroed(values, measured))
+    spread = np.sqrt(squares.sum(axis=1, keepdims=True, dtype=np.float64) / count)
+    scale = np.maximum(spread, SMALLEST_SCALE).astype(np.float32)
+    values /= scale
+    return Rows(values, mean, scale)
+
+
+def zeroed(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`values` where `measured` and 0 elsewhere: their bits times 1 or 0, in a quarter of the time of `np.where`."""
+    return np.multiply(values.view(np.int32), measured, dtype=np.int32).view(np.float32)
