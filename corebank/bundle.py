@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from corebank import __version__
 from corebank.errors import BundleError
-from corebank.model import PRESETS, ModelConfig, Quantifier, SpectrumMAE, hidden_width
+from corebank.model import PRESETS, ModelConfig, Quantifier, SpectrumMAE, hidden_width, published
 from corebank.normalize import Normalization
 
 if TYPE_CHECKING:
@@ -293,15 +293,33 @@ def build(bundle: Bundle, device: str = "cpu") -> SpectrumMAE | Quantifier:
     return network.to(device).eval()
 
 
-def from_max(weights: Mapping[str, Tensor], config: ModelConfig = MAX) -> Bundle:
-    """The published autoencoder MAX (arXiv 2410.12330) as a foundation model, given its state dict.
+def from_max(weights: Mapping[str, Any], config: ModelConfig = MAX, *, proxy: Proxy | None = None) -> Bundle:
+    """The published autoencoder MAX (arXiv 2410.12330), or its regressor of `proxy`, given its state dict.
 
     MAX reads raw counts and standardises each spectrum, to which the live time makes no difference. Its authors
-    distribute a pickle; ``torch.load(path, weights_only=True)`` reads it. Raises `BundleError` for other weights.
+    distribute a pickle; ``torch.load(path, weights_only=True)`` reads it. The regressor tells z-scores of its training
+    labels, whose mean and standard deviation are not in the file: `proxy` says them, and what they are of.
+    Raises `BundleError` for other weights, and for a regressor without `proxy` or an autoencoder with one.
     """
-    model = Bundle(kind="foundation", name="max", config=config, normalization=Normalization(), weights=weights)
-    build(model)
-    return model
+    name = f"max-{proxy.name.lower()}" if proxy else "max"
+    ours, regressor = published.state_dict(weights, config, name)
+    if regressor and proxy is None:
+        found = "a regressor: its outputs are z-scores of something that the file does not say"
+        raise BundleError(name, found, 'Give proxy=Proxy(name="CaCO3", unit="wt%", transform="identity", mean=, std=)')
+    if proxy and not regressor:
+        raise BundleError(
+            name, "no regressor: there is no fc.weight", "Leave out the proxy, or give its fine-tuned file"
+        )
+    made = Bundle(
+        kind="quantifier" if proxy else "foundation",
+        name=name,
+        config=config,
+        normalization=Normalization(),
+        weights=ours,
+        proxies=(proxy,) if proxy else (),
+    )
+    build(made)
+    return made
 
 
 def _proxy(fields: dict[str, Any]) -> Proxy:

@@ -29,13 +29,43 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_BTW: Tensor, attend_BT: Tensor | None) -> Tensor:
-        """Mix the tokens; `attend_BT` (bool) tells which may be looked at, None means all."""
-        q_BHTD, k_BHTD, v_BHTD = self.qkv(x_BTW).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(self, x_BTW: Tensor, attend_BT: Tensor | None, wanted: slice | None = None) -> Tensor:
+        """Mix the tokens; `attend_BT` (bool) tells which may be looked at, None means all.
+
+        What comes out is the mixture for the tokens `wanted`, or for all of them.
+        """
+        if wanted is None:
+            q_BHTD, k_BHTD, v_BHTD = self._heads(self.qkv(x_BTW), 3)
+        else:  # the others are looked at, but need not look
+            width = x_BTW.shape[-1]
+            q_W, kv_W = torch.split(self.qkv.weight, [width, 2 * width])
+            q_bias, kv_bias = torch.split(self.qkv.bias, [width, 2 * width])
+            (q_BHTD,) = self._heads(functional.linear(x_BTW[:, wanted], q_W, q_bias), 1)
+            k_BHTD, v_BHTD = self._heads(functional.linear(x_BTW, kv_W, kv_bias), 2)
         mask = None if attend_BT is None else attend_BT[:, None, None, :]
-        x_BHTD = functional.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, attn_mask=mask)
-        mixed: Tensor = self.proj(x_BHTD.transpose(1, 2).flatten(2))
+        mixed: Tensor = self.proj(attention(q_BHTD, k_BHTD, v_BHTD, mask).transpose(1, 2).flatten(2))
         return mixed
+
+    def _heads(self, x_BTW: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Cut (B, T, parts x W) into as many tensors (B, H, T, D)."""
+        spectra, tokens, width = x_BTW.shape
+        x_BTpHD = x_BTW.reshape(spectra, tokens, parts, self.heads, width // (parts * self.heads))
+        return x_BTpHD.permute(2, 0, 3, 1, 4).unbind()
+
+
+def attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v, by the kernel that is the fastest for these tensors.
+
+    The fused kernel of a processor without matrix units (AMX) takes four to five times as long in bfloat16 as the two
+    products written out, which have fast bfloat16 instructions (``python -m tests.bench.model``).
+    """
+    if q_BHTD.dtype != torch.bfloat16 or q_BHTD.device.type != "cpu":
+        return functional.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, attn_mask=mask)
+    weights_BHTT = q_BHTD * q_BHTD.shape[-1] ** -0.5 @ k_BHTD.transpose(-2, -1)
+    if mask is not None:
+        weights_BHTT = weights_BHTT.masked_fill(~mask, -torch.inf)
+    mixed_BHTD: Tensor = weights_BHTT.softmax(dim=-1).to(v_BHTD.dtype) @ v_BHTD
+    return mixed_BHTD
 
 
 class Mlp(nn.Module):
@@ -62,11 +92,19 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, mlp_ratio * width)
 
-    def forward(self, x_BTW: Tensor, attend_BT: Tensor | None) -> Tensor:
-        """One round of attention and two-layer network, both added to the input."""
-        x_BTW = x_BTW + self.attn(self.norm1(x_BTW), attend_BT)
+    def forward(self, x_BTW: Tensor, attend_BT: Tensor | None, wanted: slice | None = None) -> Tensor:
+        """One round of attention and two-layer network, both added to the input; only for the tokens `wanted`."""
+        mixed_BTW = self.attn(self.norm1(x_BTW), attend_BT, wanted)
+        x_BTW = (x_BTW if wanted is None else x_BTW[:, wanted]) + mixed_BTW
         y_BTW: Tensor = x_BTW + self.mlp(self.norm2(x_BTW))
         return y_BTW
+
+
+def run(blocks: nn.ModuleList, x_BTW: Tensor, attend_BT: Tensor | None, wanted: slice | None) -> Tensor:
+    """Run blocks one after the other, the last one only for the tokens `wanted`: nobody looks at the others again."""
+    for number, block in enumerate(blocks, start=1):
+        x_BTW = block(x_BTW, attend_BT, wanted if number == len(blocks) else None)
+    return x_BTW
 
 
 class PatchEmbed(nn.Module):
@@ -141,6 +179,16 @@ def attendable(count_B: Tensor, longest: int, tokens: int) -> Tensor | None:
         return None  # the unmasked attention kernels are faster
     token_T = torch.arange(tokens, device=count_B.device)
     return (token_T <= count_B[:, None]) | (token_T > longest)
+
+
+def largest(count_B: Tensor) -> int:
+    """The largest of some counts, 0 of none."""
+    return int(count_B.max()) if len(count_B) else 0
+
+
+def smallest(count_B: Tensor) -> int:
+    """The smallest of some counts, 0 of none."""
+    return int(count_B.min()) if len(count_B) else 0
 
 
 def gather(patches_BPp: Tensor, order_BV: Tensor) -> Tensor:

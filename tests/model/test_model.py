@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,19 @@ from torch import Tensor
 
 from corebank import feed
 from corebank.errors import RecipeError
-from corebank.model import PRESETS, ModelConfig, Quantifier, Reconstruction, SpectrumMAE, positions
+from corebank.model import (
+    PRESETS,
+    SETTINGS,
+    SETTINGS_DROPPED,
+    Chance,
+    ModelConfig,
+    Quantifier,
+    Reconstruction,
+    SpectrumMAE,
+    alike,
+    layers,
+    positions,
+)
 from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, cores
 
@@ -113,6 +126,133 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert not torch.equal(
         reconstruct(autoencoder(), inputs(), seed=0).masked_BP, reconstruct(autoencoder(), inputs(), seed=1).masked_BP
     )
+
+
+def chance(n: int, seed: int = 0, *, training: bool = False) -> Chance:
+    return autoencoder().train(training).draw(n, seeded(seed))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_draw_made_beforehand_is_the_one_that_a_pass_would_make(training: bool) -> None:
+    network, generator = autoencoder().train(training), seeded(3)
+    passed = network(*inputs(), 0.5, generator)
+    drawn = network(*inputs(), 0.5, chance(6, 3, training=training))
+    assert torch.equal(passed.loss, drawn.loss)
+    assert torch.equal(passed.masked_BP, drawn.masked_BP)
+    follows, by_hand = torch.rand(1, generator=generator), seeded(3)
+    chance_of_hand = (torch.rand(6, len(SETTINGS), generator=by_hand) < SETTINGS_DROPPED) if training else None
+    noise = torch.rand(6, CONFIG.patches, generator=by_hand)
+    assert torch.equal(follows, torch.rand(1, generator=by_hand))  # nothing else was drawn
+    assert torch.equal(chance(6, 3, training=training).noise_BP, noise)
+    if chance_of_hand is not None:
+        assert torch.equal(chance(6, 3, training=True).dropped_BS, chance_of_hand)
+
+
+@given(st.integers(1, 7), st.integers(0, 9))
+@settings(deadline=None, max_examples=20)
+def test_processes_that_share_a_batch_hide_and_lose_what_one_process_does(world: int, seed: int) -> None:
+    """Losses weighted by their bins, and gradients too, add up to those of the whole batch; a rank may have no row."""
+    of, network = inputs(), autoencoder().train()
+    drawn = chance(6, seed, training=True)
+    whole = network(*of, 0.5, drawn)
+    whole.loss.backward()
+    expected = torch.cat([one.grad.flatten() for one in network.parameters() if one.grad is not None])
+    network.zero_grad()
+    parts = [network(*(one[rank::world] for one in of), 0.5, drawn.rows(rank, world)) for rank in range(world)]
+    assert sum(int(one.bins) for one in parts) == int(whole.bins)
+    total = sum((one.loss * one.bins for one in parts), torch.zeros(())) / whole.bins
+    torch.testing.assert_close(total, whole.loss)
+    total.backward()
+    found = torch.cat([one.grad.flatten() for one in network.parameters() if one.grad is not None])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    for rank, one in enumerate(parts):
+        assert torch.equal(one.masked_BP, whole.masked_BP[rank::world])
+
+
+def test_an_empty_batch_loses_nothing_and_gives_every_weight_a_gradient_of_zero() -> None:
+    network = autoencoder().train()
+    nothing = network(*(one[:0] for one in inputs()), 0.5, seeded())
+    nothing.loss.backward()
+    assert (nothing.loss, int(nothing.bins)) == (0, 0)
+    assert all(one.grad is not None and not one.grad.any() for one in network.parameters())
+    assert Quantifier(CONFIG, 2)(*(one[:0] for one in inputs())).shape == (0, 2)
+
+
+@given(st.lists(st.integers(0, 128), max_size=80))
+@settings(deadline=None)
+def test_a_batch_is_cut_into_parts_of_nearly_one_length(counts: list[int]) -> None:
+    parts = alike.cut(torch.tensor(counts, dtype=torch.int64))
+    assert sorted(row for part in parts for row in part.tolist()) == list(range(len(counts)))
+    lengths = [[counts[row] for row in part.tolist()] for part in parts]
+    assert all(part.tolist() == sorted(part.tolist()) for part in parts)
+    assert all(sum(max(one) - count for count in one) < alike.WORTH_A_CUT for one in lengths if one)
+    assert all(min(one) >= max(after) for one, after in itertools.pairwise(lengths))
+    assert len(parts) == 1 or all(lengths)
+
+
+@pytest.mark.parametrize("worth", [1, 8, 10_000])
+def test_how_a_batch_is_cut_changes_no_value(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, measured, known = inputs(8)
+    measured[3, :40] = False  # three lengths, and one in neither machine's rank
+    network = autoencoder()
+    together, whole = network.embed(values, measured, known), network(values, measured, known, 0.5, chance(16))
+    monkeypatch.setattr(alike, "WORTH_A_CUT", worth)
+    torch.testing.assert_close(network.embed(values, measured, known), together, rtol=0, atol=1e-5)
+    again = network(values, measured, known, 0.5, chance(16))
+    torch.testing.assert_close(again.loss, whole.loss)
+    torch.testing.assert_close(again.prediction_BPp, whole.prediction_BPp, rtol=0, atol=1e-5, equal_nan=True)
+    assert torch.equal(again.masked_BP, whole.masked_BP)
+
+
+def test_tokens_that_nobody_asks_for_are_not_worked_on_and_change_nothing() -> None:
+    torch.manual_seed(0)
+    blocks = torch.nn.ModuleList(layers.Block(8, 2, 4) for _ in range(2))
+    tokens, attend = torch.randn(3, 7, 8), torch.rand(3, 7) < 0.7
+    attend[:, 0] = True
+    worked_on: list[int] = []
+    blocks[-1].mlp.fc1.register_forward_hook(lambda _, given, __: worked_on.append(given[0].shape[1]))
+    for wanted in (slice(0, 1), slice(3, None), slice(0, 0)):
+        found = layers.run(blocks, tokens, attend, wanted)
+        torch.testing.assert_close(found, layers.run(blocks, tokens, attend, None)[:, wanted], rtol=0, atol=1e-6)
+    assert worked_on == [1, 7, 4, 7, 0, 7]
+
+
+def test_bfloat16_is_close_and_its_loss_is_float32() -> None:
+    network, of = autoencoder().train(), inputs(8)
+    plain = network(*of, 0.5, chance(16))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(*of, 0.5, chance(16))
+        assert network.embed(*of).isfinite().all()
+    half.loss.backward()
+    assert half.loss.dtype == half.prediction_BPp.dtype == torch.float32
+    torch.testing.assert_close(half.loss, plain.loss, rtol=0.02, atol=0)
+    assert torch.equal(half.masked_BP, plain.masked_BP)
+    rounded = (half.prediction_BPp - plain.prediction_BPp)[plain.masked_BP]
+    assert 0 < rounded.abs().max() < 0.1
+    assert all(one.grad is not None and one.grad.isfinite().all() for one in network.parameters())
+
+
+@given(st.integers(0, 99), st.booleans())
+@settings(deadline=None, max_examples=20)
+def test_attention_written_out_is_that_of_the_fused_kernel(seed: int, masked: bool) -> None:
+    random = torch.Generator().manual_seed(seed)
+    q, k, v = (torch.randn((2, 3, 5, 8), generator=random) for _ in range(3))
+    mask = (torch.rand((2, 1, 1, 5), generator=random) < 0.6) if masked else None
+    if mask is not None:
+        mask[..., 0] = True
+    found = layers.attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), mask)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), layers.attention(q, k, v, mask), rtol=0.05, atol=0.05)
+
+
+def test_a_dropped_setting_is_one_that_is_not_known() -> None:
+    values, measured, known = inputs()
+    network, drawn = autoencoder(), chance(6)
+    dropped = torch.zeros_like(drawn.dropped_BS)
+    dropped[:, :3] = True
+    lost = network(values, measured, known, 0.5, drawn._replace(dropped_BS=dropped)).loss
+    assert torch.equal(lost, network(values, measured, known.masked_fill(dropped, torch.nan), 0.5, drawn).loss)
+    assert lost != network(values, measured, known, 0.5, drawn).loss
 
 
 def test_every_weight_learns() -> None:
