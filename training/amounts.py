@@ -1,12 +1,15 @@
-"""How many labels pretraining saves: the curve of skill over the number of labels, pretrained, from scratch, and ridge.
+"""How many labels pretraining saves: the curve of skill over the number of labels, pretrained and from scratch.
 
     python -m training.amounts RECIPE.toml --catalog CATALOG --from MODEL --proxy CaCO3 [--proxy TOC]
-                               [--amounts 10 30 100 300] [--seeds 5] [--out DIR]
+                               [--scratch RECIPE.toml] [--amounts 10 30 100 300] [--seeds 5] [--half] [--out DIR]
 
 For each seed the training labels are put in a random order; N labels are the first N of it, so that more labels hold
-the fewer ones, and all three models learn from the same ones. Whole cores judge (the recipe's split), the same at every
-N; neither the models nor the foundation model have seen them. The networks take as many steps at every N as the recipe
-takes with the largest one: few labels must not mean little training.
+the fewer ones, and all models learn from the same ones. Whole cores judge (the recipe's split), the same at every N;
+neither the models nor the foundation model have seen them. Each of two arms has a recipe of its own, since what suits a
+pretrained network need not suit random weights. A network takes as many steps at every N as its recipe takes with the
+largest one: few labels must not mean little training.
+
+Each network is also judged together with its linear companion, as it is delivered (`training.stacking`).
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from cyclopts import App, Parameter
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,18 +32,14 @@ from corebank import split
 from corebank.bundle import Bundle
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
-from corebank.labels import Labels
-from corebank.plot.marks import BLUE, GREY, VERMILLION
-from training import baselines, data, judging, run, scores
-from training.examples import Examples, Floats, collect, match
-from training.quantifier import fit, predict, proxies_of
+from corebank.model import Quantifier
+from training import baselines, crossing, curves, data, finetune, judging, run, scores, stacking
+from training import task as tasks
+from training.curves import COMPANION, PRETRAINED, RIDGE, SCRATCH, UNTRAINED, WITH
+from training.examples import Floats, match
+from training.parsing import load
 from training.recipe import Finetuning
-
-MODELS = ("pretrained", "scratch", "ridge")
-"""The foundation model fine-tuned; the same network from random weights; ridge regression (`training.baselines`)."""
-
-SHARE = 3
-"""Pretrained on a third of the labels is compared with scratch on all of them."""
+from training.task import Task
 
 app = App(name="python -m training.amounts", help=__doc__, result_action="return_value")
 
@@ -53,8 +52,11 @@ def main(
     catalog: str,
     from_: Annotated[str, Parameter("--from")] = "",
     proxy: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    scratch: Path | None = None,
     amounts: Annotated[tuple[int, ...], Parameter(negative="", consume_multiple=True)] = (10, 30, 100, 300),
     seeds: int = 5,
+    first_seed: int = 0,
+    half: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
 ) -> None:
     """Measure the curve, print it, and leave amounts.csv and figures/amounts.png in the folder of the run.
@@ -69,42 +71,48 @@ def main(
         Foundation model: a run, a bundle, models:/name@alias or models:/name/3.
     proxy
         What to quantify; repeat it for several, which then share one network.
+    scratch
+        Recipe of the network from scratch; without it, the first one in mode "full" at its scratch_rate.
     amounts
         Numbers of labelled intervals; one beyond those that there are means all.
     seeds
         Draws of labels, and networks trained, at each amount.
+    first_seed
+        The first of these seeds: settings chosen on some seeds are to be reported on others.
+    half
+        Let network and companion weigh the same, in place of the shares that a cross-validation finds, which trains
+        as many more networks as the recipe has folds.
     out
         Folder of the run; runs/amounts-HASH unless given.
     """
     settings = run.finetuning(recipe, from_, proxy)
+    other = of_scratch(settings) if scratch is None else load(scratch, Finetuning)
     spectra = data.spectra(catalog, settings.data)
     parent, _ = run.parent_for(settings, spectra)
-    task = prepare(settings, parent, spectra, data.measurements(catalog, settings.data))
-    sizes = task.sizes(amounts)
+    curve = prepare(settings, other, parent, spectra, data.measurements(catalog, settings.data))
+    sizes = curve.sizes(amounts)
     folder = run.start("amounts", settings, out)
     parts = []
-    for seed in tqdm(range(seeds), unit=" seeds", disable=None):
-        parts.append(task.curve(sizes, seed))
+    for seed in tqdm(range(first_seed, first_seed + seeds), unit=" seeds", disable=None):
+        parts.append(curve.measure(sizes, seed, crossed=not half))
         pd.concat(parts).to_csv(folder / "amounts.csv", index=False)  # a killed run leaves what it has
     found = pd.concat(parts, ignore_index=True)
-    units = dict(zip(task.labels.proxies, task.labels.units, strict=True))
-    draw(found, units).savefig(folder / "figures" / "amounts.png", dpi=150)
-    cores = sorted(set(task.units[task.asked].tolist()))
-    print(f"{len(task.asked)} labels of {len(cores)} {settings.split.unit}s judge: {', '.join(cores)}\n")
-    print(table(found, units))
-    print(f"\n{folder}")
+    units = dict(zip(curve.task.labels.proxies, curve.task.labels.units, strict=True))
+    curves.draw(found, units).savefig(folder / "figures" / "amounts.png", dpi=150)
+    cores = sorted(set(curve.task.units[curve.asked].tolist()))
+    print(f"{len(curve.asked)} labels of {len(cores)} {settings.split.unit}s judge: {', '.join(cores)}\n")
+    print(f"{curves.table(found, units)}\n\n{folder}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Task:
-    """Labels that train and labels that judge; n intervals with spectra."""
+class Curve:
+    """Labels that train and labels that judge, and the two recipes."""
 
-    recipe: Finetuning
-    parent: Bundle
-    labels: Labels
-    examples: Examples
-    units: NDArray[np.str_]
-    """(n,) the core or section of each."""
+    task: Task
+    """The labels, the foundation model and the recipe of the pretrained arm."""
+
+    scratch: Finetuning
+    """The recipe of the arm from scratch."""
 
     known: NDArray[np.intp]
     """Intervals that may train."""
@@ -123,142 +131,108 @@ class Task:
             )
         return sorted({min(one, len(self.known)) for one in amounts})
 
-    def curve(self, sizes: Sequence[int], seed: int) -> pd.DataFrame:
+    def measure(self, sizes: Sequence[int], seed: int, *, crossed: bool = True) -> pd.DataFrame:
         """A row for each amount, model and proxy: what one draw of labels gives."""
         order = np.random.default_rng(seed).permutation(self.known)
-        steps = self.recipe.epochs * math.ceil(max(sizes) / self.recipe.batch_size)
         rows = []
         for size in sizes:
             drawn = np.sort(order[:size])
-            epochs = max(1, round(steps / math.ceil(size / self.recipe.batch_size)))
-            answers = self.answers(drawn, replace(self.recipe, seed=seed, epochs=epochs))
-            for column, proxy in enumerate(self.labels.proxies):
-                labelled = int(np.isfinite(self.examples.values[drawn, column]).sum())
-                for model in MODELS:
-                    said = scores.score(self.examples.values[self.asked, column], answers[model][:, column])
+            for model, answers in self.answers(drawn, max(sizes), seed, crossed=crossed).items():
+                for column, proxy in enumerate(self.task.recipe.proxies):
+                    measured = self.task.examples.values[:, column]
+                    labelled = int(np.isfinite(measured[drawn]).sum())
                     place = {"proxy": proxy, "amount": size, "labels": labelled, "seed": seed, "model": model}
+                    said = scores.score(measured[self.asked], answers[:, column])
                     rows.append(place | {name: said[name] for name in ("r2", "rmse", "mae", "bias", "n")})
         return pd.DataFrame(rows)
 
-    def answers(self, drawn: NDArray[np.intp], recipe: Finetuning) -> dict[str, Floats]:
+    def arms(self, drawn: int, largest: int, seed: int) -> dict[str, Task]:
+        """The tasks of the networks; `untrained` treats random weights as `pretrained` treats the foundation model.
+
+        A pretrained network whose encoder stays as it is has that control: whatever random features give, pretraining
+        has not given. Trained whole, it would be another network from scratch, and is left out.
+        """
+        blank, task = untaught(self.task.parent, seed), self.task
+        arms = {
+            PRETRAINED: replace(task, recipe=_lengthened(task.recipe, drawn, largest, seed)),
+            SCRATCH: replace(task, recipe=_lengthened(self.scratch, drawn, largest, seed), parent=blank),
+        }
+        return arms if task.recipe.mode == "full" else {**arms, UNTRAINED: replace(arms[PRETRAINED], parent=blank)}
+
+    def answers(self, drawn: NDArray[np.intp], largest: int, seed: int, *, crossed: bool) -> dict[str, Floats]:
         """Model to what it says of the judging intervals, (judging, k) [unit], having learnt from `drawn`."""
-        chosen = self.labels[np.isin(np.arange(len(self.labels)), drawn)]
-        proxies = proxies_of(chosen, recipe.logarithm, recipe.logit)
-        known, asked = self.examples[drawn], self.examples[self.asked]
         said: dict[str, Floats] = {}
-        for model in MODELS[:2]:
-            network = fit(
-                self.parent, known, proxies, recipe, recipe.members, units=self.units[drawn], scratch=model == "scratch"
-            )
-            values = predict(network, self.parent.normalization, proxies, asked)
-            said[model] = np.stack([judging.means(values, *one) for one in enumerate(self.labels.units)], axis=1)
-        classical = (known.means, known.values, proxies, self.units[drawn], asked.means, recipe.seed)
-        return said | baselines.answers(MODELS[2:], *classical)
+        for arm, task in self.arms(len(drawn), largest, seed).items():
+            network, proxies = task.learn(drawn, task.recipe.members)
+            spoken = task.ask(network, proxies, drawn, self.asked)
+            asked = proxies[: task.count]
+            share = np.full(task.count, 0.5)
+            if crossed and len(crossing.folds(task, drawn)):
+                share = stacking.shares(task, drawn, asked, crossing.cross_validate(task, drawn))
+            together = stacking.mixed(asked, spoken, share)
+            columns = list(enumerate(task.labels.units[: task.count]))
+            for name, model in ((tasks.NETWORK, arm), (tasks.STACK, arm + WITH), (tasks.COMPANION, COMPANION)):
+                said[model] = np.stack([judging.means(together[name], *one) for one in columns], axis=1)
+        examples, rates = self.task.examples, self.task.examples[self.asked].means
+        classical = (examples[drawn].means, examples.values[drawn, : task.count], asked, self.task.units[drawn], rates)
+        return said | baselines.answers((RIDGE,), *classical, seed)
 
 
-def prepare(recipe: Finetuning, parent: Bundle, spectra: xr.Dataset, measurements: pd.DataFrame) -> Task:
+def prepare(
+    recipe: Finetuning, scratch: Finetuning, parent: Bundle, spectra: xr.Dataset, measurements: pd.DataFrame
+) -> Curve:
     """Find the labels of the recipe's proxies, those that train and those that judge.
 
     Raises `TrainingError` when the parent has seen what is to judge, or nothing is held out;
     `SchemaError` for proxies without values.
     """
-    names = split.unit_names(spectra, recipe.split.unit)
-    held = data.held_out(names, recipe.split)
-    found = match(spectra, measurements, recipe.proxies, recipe.within)
-    labels = found[found.matched]
-    rows = [row[0] for row in labels.rows]
-    asked, known = np.flatnonzero(held[rows]), np.flatnonzero(~held[rows])
-    if not asked.size or known.size < baselines.FEWEST:
+    found = match(spectra, measurements, finetune.with_auxiliary(measurements, recipe), recipe.within)
+    plain = [_bare(one, recipe) for one in (recipe, scratch)]
+    held = data.held_out(split.unit_names(spectra, recipe.split.unit), recipe.split)
+    judged = [bool(held[row].any()) for row in found[found.matched].rows]
+    if not any(judged) or len(judged) - sum(judged) < baselines.FEWEST:
         raise TrainingError(
             "split",
-            f"{known.size} labelled intervals to learn from, {asked.size} to judge by",
+            f"{len(judged) - sum(judged)} labelled intervals to learn from, {sum(judged)} to judge by",
             "Hold out some of the labelled cores, not all: split.held_out or split.share",
         )
-    data.refuse_seen(names[np.concatenate([labels.rows[one] for one in asked])], recipe.split, parent)
-    return Task(
-        recipe=recipe,
-        parent=parent,
-        labels=labels,
-        examples=collect(spectra, labels),
-        units=names[rows],
-        known=known,
-        asked=asked,
+    task, sides = finetune.prepare(plain[0], parent, spectra, found[found.matched])
+    data.refuse_seen(task.units[sides.test], recipe.split, parent)
+    return Curve(task=task, scratch=plain[1], known=sides.training, asked=sides.test)
+
+
+def of_scratch(recipe: Finetuning) -> Finetuning:
+    """The recipe by which random weights are trained where they have none of their own: whole, at its scratch_rate."""
+    rate = recipe.scratch_rate or recipe.optimiser.rate
+    return replace(recipe, mode="full", optimiser=replace(recipe.optimiser, rate=rate))
+
+
+def untaught(parent: Bundle, seed: int) -> Bundle:
+    """A bundle of the parent's sizes whose encoder has random weights."""
+    torch.manual_seed(seed)
+    return replace(parent, weights=Quantifier(parent.config, 1).state_dict())
+
+
+def _bare(recipe: Finetuning, first: Finetuning) -> Finetuning:
+    """A recipe for the labels of `first`, without further models in its answers: the curve has its own."""
+    return replace(
+        recipe,
+        proxies=first.proxies,
+        logarithm=first.logarithm,
+        logit=first.logit,
+        within=first.within,
+        parent=first.parent,
+        auxiliary=first.auxiliary,
+        companion=True,
+        scratch=False,
+        baselines=(),
     )
 
 
-def table(found: pd.DataFrame, units: dict[str, str]) -> str:
-    """R2 of each amount and model, mean and standard deviation over the seeds; then N / 3 pretrained against N scratch.
-
-    The last table counts the seeds in which the pretrained network on a third of the labels, or fewer, is at least as
-    good as the one from scratch.
-    """
-    rows: list[tuple[str, ...]] = [
-        ("proxy", "N", *(f"R2 {model}" for model in MODELS), *(f"RMSE {model}" for model in MODELS))
-    ]
-    for (proxy, amount), part in found.groupby(["proxy", "amount"]):
-        by_model = part.groupby("model")
-        cells = [
-            f"{by_model[number].mean()[model]:.{digits}f} +- {by_model[number].std(ddof=0)[model]:.{digits}f}"
-            for number, digits in (("r2", 3), ("rmse", 2))
-            for model in MODELS
-        ]
-        rows.append((f"{proxy} [{units[str(proxy)]}]", str(amount), *cells))
-    return _lines(rows) + "\n\n" + _lines(_thirds(found))
-
-
-def _thirds(found: pd.DataFrame) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        ("proxy", "pretrained at", "R2", "scratch at", "R2", "difference of R2", "seeds at least as good", "")
-    ]
-    for proxy, part in found.groupby("proxy", sort=False):
-        wide = part.pivot_table(index="seed", columns=["model", "amount"], values="r2")
-        sizes = sorted(part["amount"].unique().tolist())
-        for size in sizes:
-            fewer = [one for one in sizes if one <= size / SHARE]
-            if not fewer:
-                continue
-            ours, theirs = wide["pretrained"][fewer[-1]], wide["scratch"][size]
-            better = ours - theirs
-            rows.append(
-                (
-                    str(proxy),
-                    str(fewer[-1]),
-                    f"{ours.mean():.3f}",
-                    str(size),
-                    f"{theirs.mean():.3f}",
-                    f"{better.mean():+.3f} +- {better.std(ddof=0):.3f}",
-                    f"{int((better >= 0).sum())} of {len(better)}",
-                    "at least as good" if better.mean() >= 0 else "not as good",
-                )
-            )
-    return rows if len(rows) > 1 else [("No amount is a third of another: nothing to compare.",)]
-
-
-def draw(found: pd.DataFrame, units: dict[str, str]) -> Figure:
-    """R2 over the number of labels, a panel for each proxy: means over the seeds, and the range of the seeds."""
-    proxies = list(dict.fromkeys(found["proxy"]))
-    figure = Figure(figsize=(4.2 * len(proxies), 3.6), layout="constrained")
-    colours = dict(zip(MODELS, (VERMILLION, BLUE, GREY), strict=True))
-    for ax, proxy in zip(figure.subplots(1, len(proxies), squeeze=False)[0], proxies, strict=True):
-        for model in MODELS:
-            part = found[(found["proxy"] == proxy) & (found["model"] == model)].groupby("amount")["r2"]
-            middle = part.mean()
-            ax.fill_between(middle.index, part.min(), part.max(), color=colours[model], alpha=0.18, lw=0)
-            ax.plot(middle.index, middle, color=colours[model], marker="o", ms=4, label=model)
-        ticks = sorted(found["amount"].unique().tolist())
-        ax.set(xscale="log", xlabel="Labels", ylabel="R2 on unseen cores", title=f"{proxy} [{units[proxy]}]")
-        ax.set_xticks(ticks, [str(one) for one in ticks])
-        ax.minorticks_off()
-        ax.set_ylim(max(-0.5, found["r2"].min() - 0.05), 1.02)
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
-    return figure
-
-
-def _lines(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+def _lengthened(recipe: Finetuning, drawn: int, largest: int, seed: int) -> Finetuning:
+    """As many epochs over `drawn` labels as give the steps that the recipe takes with the `largest` amount."""
+    steps = recipe.epochs * math.ceil(largest / recipe.batch_size)
+    return replace(recipe, seed=seed, epochs=max(1, round(steps / math.ceil(drawn / recipe.batch_size))))
 
 
 if __name__ == "__main__":

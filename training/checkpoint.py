@@ -1,12 +1,14 @@
 """Checkpoints: one safetensors file with everything an unbroken run would know, replaced atomically, nothing pickled.
 
-Tensors hold the weights, AdamW's moments and the random state; the file's metadata holds, as JSON, where the run is.
-The learning rate is a function of the step and is not stored.
+Tensors hold the weights, those of the best epoch so far where there is one, AdamW's moments and the random state; the
+file's metadata holds, as JSON, where the run is. The learning rate is a function of the step and is not stored, and
+neither is the feed's place: the numbers of the epoch and the batch say it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ def save(
     optimiser: torch.optim.AdamW,
     generator: torch.Generator,
     position: dict[str, Any],
+    best: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; a run that is killed meanwhile leaves the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"weights.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
     for name, parameter in _named(network, optimiser):
         tensors |= {f"{moment}.{name}": optimiser.state[parameter][moment] for moment in MOMENTS}
     tensors["generator"] = generator.get_state()
@@ -45,20 +49,26 @@ def load(
     network: nn.Module,
     optimiser: torch.optim.AdamW,
     generator: torch.Generator,
-) -> dict[str, Any]:
-    """Put a checkpoint back into the parts of a run and return its position; raises `TrainingError` when it cannot."""
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Put a checkpoint back into the parts of a run and return its position, and the best weights if it has some.
+
+    Raises `TrainingError` when it cannot.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
             position: dict[str, Any] = json.loads(file.metadata()["position"])
         network.load_state_dict(_part(tensors, "weights."))
+        device = next(network.parameters()).device
         for name, parameter in _named(network, optimiser, all_of_them=True):
-            state = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
-            optimiser.state[parameter] = state | {"step": tensors[f"step.{name}"]}  # AdamW counts on the CPU
+            if f"step.{name}" not in tensors:
+                continue  # no gradient has ever reached it
+            # The fused AdamW counts its steps where the weights are.
+            optimiser.state[parameter] = {one: tensors[f"{one}.{name}"].to(parameter.device) for one in MOMENTS}
         generator.set_state(tensors["generator"])
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise TrainingError(path, f"no usable checkpoint: {error}", "Start again without --resume") from error
-    return position
+    return position, {name: one.to(device) for name, one in _part(tensors, "best.").items()}
 
 
 def _named(

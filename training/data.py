@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,38 @@ from corebank import catalog as catalogs
 from corebank import predict, split
 from corebank.bundle import Bundle, DataLineage
 from corebank.errors import TrainingError
+from corebank.rows import aligned
 from corebank.schema import Flag
-from training.recipe import Data, Split
+from training.recipe import Data, Pretraining, Probe, Split
+
+
+class Sides(NamedTuple):
+    """What each spectrum of a pretraining is for: whole units, never single spectra."""
+
+    names: NDArray[np.str_]
+    """(spectrum,) the unit of each, as `corebank.split.unit_names` has them."""
+
+    trained: NDArray[np.bool_]
+    """(spectrum,)"""
+
+    held: NDArray[np.bool_]
+    """(spectrum,) what is reported."""
+
+    stop: NDArray[np.bool_]
+    """(spectrum,) what only stops the training."""
+
+
+def sides(spectra: xr.Dataset, recipe: Pretraining, parent: Bundle | None) -> Sides:
+    """Divide `spectra` by the recipe's rules.
+
+    Raises `RecipeError` for a named unit that is not there; `TrainingError` when nothing is left to train on or to stop
+    by, or the parent was trained on what is to judge its child.
+    """
+    names = split.unit_names(spectra, recipe.split.unit)
+    held = held_out(names, recipe.split)
+    refuse_seen(names[held], recipe.split, parent)
+    stop = stopping(names, held, recipe.split, recipe.probe)
+    return Sides(names, ~held & ~stop, held, stop)
 
 
 def spectra(catalog: str, data: Data) -> xr.Dataset:
@@ -38,7 +68,7 @@ def spectra(catalog: str, data: Data) -> xr.Dataset:
     keep = (selected["flags"].values & skipped) == 0
     if not keep.any():
         raise TrainingError(catalog, f"all {len(keep)} spectra are flagged", "Shorten data.skip_flags")
-    kept = selected if keep.all() else selected.isel(spectrum=np.flatnonzero(keep))
+    kept = selected if keep.all() else aligned(selected, np.flatnonzero(keep))
     # The columns are looked at again and again (splits, labels, every validation): read them once, the spectra later.
     return kept.drop_vars("intensity").load().assign(intensity=kept["intensity"])
 
@@ -59,6 +89,29 @@ def held_out(names: NDArray[np.str_], rule: Split) -> NDArray[np.bool_]:
         units = ", ".join(sorted(set(names.tolist()))[:8])
         raise TrainingError("split", f"every {rule.unit} is held out: {units}", "Hold out less")
     return np.asarray(chosen)
+
+
+def stopping(names: NDArray[np.str_], held: NDArray[np.bool_], rule: Split, probe: Probe) -> NDArray[np.bool_]:
+    """Which of the units (n,) neither train nor are reported, but only stop the training: (n,) bool.
+
+    They are chosen among those that are not `held` out. None without `Probe.patience`, or where the held-out ones are
+    to stop it.
+
+    Raises `RecipeError` for a named unit that is not there, `TrainingError` when none or nothing but they are left.
+    """
+    chosen = np.zeros(len(names), dtype=bool)
+    if not probe.patience or not (probe.stop_share or probe.stop_units):
+        return chosen
+    # With the seed of the split itself, a share of the rest would be no share at all: the hash has chosen already.
+    by_hash = Split(unit=rule.unit, held_out=probe.stop_units, share=probe.stop_share, seed=rule.seed + 1)
+    chosen[~held] = held_out(names[~held], by_hash)
+    if not chosen.any():
+        raise TrainingError(
+            "probe.stop_share",
+            f"no {rule.unit} of {len(set(names[~held].tolist()))} is left to stop the training",
+            "Name some in probe.stop_units, raise probe.stop_share, or set it to 0 to stop by what is held out",
+        )
+    return chosen
 
 
 def refuse_seen(names: NDArray[np.str_], rule: Split, parent: Bundle | None) -> None:

@@ -56,14 +56,17 @@ def means(examples: Examples, offset: float | Floats) -> Floats:
     return np.stack([log_rates(rates, offset).mean(axis=0) for rates in examples.rates])
 
 
-def regression(features: Floats, target: Floats) -> tuple[Floats, float]:
+def regression(features: Floats, target: Floats, counts: Floats | None = None) -> tuple[Floats, float]:
     """Weights (E,) and intercept of the linear model with the largest evidence, from features (n, E), targets (n,).
+
+    `counts` (n,), positive, tells how much each row counts: its noise has a variance of 1 over that (scaled to mean 1).
 
     The weights have a Gaussian prior, the noise is Gaussian; the ratio of their variances is the one of `RATIOS` under
     which the targets are most likely, their common scale integrated out.
     """
-    centre, level = features.mean(axis=0), float(target.mean())
-    away, rest = features - centre, target - level
+    heavy = np.ones(len(target)) if counts is None else counts / counts.mean()
+    centre, level = np.average(features, axis=0, weights=heavy), float(np.average(target, weights=heavy))
+    away, rest = (features - centre) * np.sqrt(heavy)[:, None], (target - level) * np.sqrt(heavy)
     kernel = away @ away.T
     scale = float(np.trace(kernel)) / len(target)
     if not scale > 0 or not np.any(rest):

@@ -14,17 +14,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from corebank.model import Quantifier
+from training import evidence
 
 Floats = NDArray[np.float64]
 
 ALPHA = 16.0
 """An adapter's product is scaled by ALPHA / rank, so that another rank needs no other learning rate (LoRA, 4.1)."""
-
-PENALTIES = np.logspace(-1, 5, 13)
-"""Penalties that the probe chooses from, on standardised embeddings: from almost none to almost the mean."""
-
-GROUPS = 10
-"""Most folds in which the probe's penalty is chosen."""
 
 FLATTEST = 1e-6
 """Directions of the embedding that vary less than this say nothing and are not blown up to a variance of 1."""
@@ -101,37 +96,34 @@ def plain(network: Quantifier) -> Quantifier:
     return network
 
 
-def probe(embeddings: Floats, targets: Floats, groups: NDArray[np.str_], weights: Floats) -> tuple[Tensor, Tensor]:
+def probe(embeddings: Floats, targets: Floats, weights: Floats) -> tuple[Tensor, Tensor]:
     """The weight (k, W) and bias (k,) of a linear head by ridge regression on standardised embeddings.
+
+    Its penalty is the one under which the labels are most likely (`training.evidence`). Chosen by leaving out units
+    instead, it was as good from a hundred labels on, but ran away with thirty (virtual cores, R2 of TOC 0.59 in place
+    of 0.80).
 
     Parameters
     ----------
     embeddings
         Mean embedding of each interval, (n, W).
     targets
-        Labels in network units, (n, k); NaN where there is none.
-    groups
-        The unit of each interval, (n,): the penalty of each proxy is the one that predicts units left out best. With
-        a single unit it is chosen by leaving out one label at a time.
+        Labels in network units, (n, k); NaN where there is none. A proxy with fewer than `training.evidence.FEWEST`
+        labels gets their mean, one without any gets 0.
     weights
-        How much each interval counts, (n,).
+        How much each interval counts, (n,), positive.
     """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import GroupKFold
-
     mean, scale = _moments(embeddings)
     standard = (embeddings - mean) / scale
     rows, biases = [], []
     for target in targets.T:
         labelled = np.isfinite(target)
         row, bias = np.zeros(embeddings.shape[1]), 0.0
-        if labelled.sum() > 2:  # fewer labels than that give their mean
-            units = groups[labelled]
-            folds = min(GROUPS, len(set(units.tolist())))
-            parts = list(GroupKFold(folds).split(units, groups=units)) if folds > 1 else None
-            ridge = RidgeCV(PENALTIES, cv=parts, scoring="neg_mean_squared_error")
-            fitted = ridge.fit(standard[labelled], target[labelled], sample_weight=weights[labelled])
-            row, bias = fitted.coef_ / scale, float(fitted.intercept_ - fitted.coef_ @ (mean / scale))
+        if labelled.sum() >= evidence.FEWEST:
+            slope, level = evidence.regression(standard[labelled], target[labelled], weights[labelled])
+            row, bias = slope / scale, level - float(slope @ (mean / scale))
+        elif labelled.any():
+            bias = float(np.average(target[labelled], weights=weights[labelled]))
         rows.append(row)
         biases.append(bias)
     return torch.from_numpy(np.stack(rows)).float(), torch.tensor(biases)

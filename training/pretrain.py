@@ -4,35 +4,37 @@
 
 With ``--from`` training continues from an earlier model: its weights, a new warm-up and decay, the new cores mixed with
 those it knows. A killed run goes on with ``--resume`` from its last checkpoint (one after each epoch and every
-``checkpoint_every`` steps) to the same bits that it would have reached; a signal saves nothing by itself.
+``checkpoint_every`` steps) to the same bits that it would have reached. SIGTERM finishes the step, writes a checkpoint
+and ends with exit code 143. ``torchrun --nproc-per-node N -m training.pretrain ...`` trains with N processes.
 """
 
 from __future__ import annotations
 
-import time
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from cyclopts import App, Parameter
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from corebank import split
+from corebank import parallel
 from corebank.bundle import Bundle
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
-from corebank.feed import MEMORY, Feed
+from corebank.feed import Feed
 from corebank.model import ModelConfig, SpectrumMAE
 from corebank.normalize import Normalization
+from corebank.rows import aligned
 from corebank.schema import EnergyGrid
-from training import checkpoint, data, figures, run
-from training.recipe import Pretraining, digest, load
-from training.reconstruction import errors
-from training.schedule import adamw, descend, factor
+from training import continual, data, examined, loop, run
+from training.parsing import load
+from training.recipe import Pretraining, digest
+from training.stopping import EXIT_CODE, TerminatedError
+from training.together import Team, team
 
 app = App(name="python -m training.pretrain", help=__doc__, result_action="return_value")
 
@@ -46,6 +48,7 @@ def main(
     from_: Annotated[str, Parameter("--from")] = "",
     resume: bool = False,
     out: Path | None = None,
+    scheduler: str = "",
 ) -> None:
     """Pretrain a foundation model and print where it is.
 
@@ -61,25 +64,26 @@ def main(
         Go on with a killed run of the same recipe.
     out
         Folder of the run; runs/pretrain-HASH unless given.
+    scheduler
+        Dask scheduler (tcp://host:port) whose workers read the spectra; threads of this process do without.
     """
     settings = load(recipe, Pretraining, **({"parent": from_} if from_ else {}))
-    spectra = data.spectra(catalog, settings.data)
-    folder = run.start("pretrain", settings, out, resume=resume)
-    model, report = pretrain(settings, spectra, folder, resume=resume)
-    run.finish(
-        folder,
-        "pretrain",
-        settings,
-        model,
-        report,
-        {
-            "loss": report["epochs"]["train"],
-            **{f"validation.{name}": losses for name, losses in report["epochs"]["validation"].items()},
-        },
-    )
-    for name, one in report["validation"].items():
-        print(f"{name}: mean square error of hidden patches {one['loss']:.4f} ({one['spectra']} spectra held out)")
-    print(folder)
+    with parallel.scheduler(scheduler), team(run.device_of(settings)) as here:
+        if here.first:
+            run.start("pretrain", settings, out, resume=resume)
+        here.any(False)  # the others wait until the folder is there, or the first has refused
+        folder = run.folder_of("pretrain", settings, out)
+        spectra = data.spectra(catalog, settings.data)
+        values = data.measurements(catalog, settings.data) if settings.probe.proxies else None
+        try:
+            model, report = pretrain(settings, spectra, folder, measurements=values, resume=resume, here=here)
+        except TerminatedError as ended:
+            if here.first:
+                print(f"corebank: {ended}", file=sys.stderr)
+            raise SystemExit(EXIT_CODE) from ended
+        if here.first:
+            run.finish(folder, "pretrain", settings, model, report, examined.curves(report))
+            print("\n".join([*examined.said(report), str(folder)]))
 
 
 def pretrain(
@@ -87,43 +91,80 @@ def pretrain(
     spectra: xr.Dataset,
     folder: Path,
     *,
+    measurements: pd.DataFrame | None = None,
     resume: bool = False,
+    here: Team | None = None,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Train on `spectra`, checkpoint into `folder`; returns the model and the report for ``metrics.json``.
 
-    Raises `TrainingError` when everything is held out, the parent does not fit the recipe or has seen what is held out,
-    or there is no checkpoint of this recipe and data to resume.
+    Parameters
+    ----------
+    recipe
+        What is to be done.
+    spectra
+        See `corebank.catalog.select`.
+    folder
+        Of the run, with a folder ``figures`` in it.
+    measurements
+        Laboratory values for the probe; may be left out where the recipe has none.
+    resume
+        Go on from the checkpoint, if there is one yet.
+    here
+        This process among several. All but the first return a model and a report without any judgement.
+
+    Raises
+    ------
+    TrainingError
+        When everything is held out, the parent does not fit the recipe or has seen what is held out, the checkpoint is
+        of another recipe or other data, the probe finds no label, or the training diverges; `TerminatedError` on
+        SIGTERM.
     """
+    here = here or Team()
     parent, parent_name = run.parent_of(recipe)
     config, normalization = _config(recipe, spectra), Normalization(kind=recipe.normalization)
     _refuse_misfit(recipe, config, normalization, parent)
-    names = split.unit_names(spectra, recipe.split.unit)
-    held = data.held_out(names, recipe.split)
-    data.refuse_seen(names[held], recipe.split, parent)
-    trained = spectra.isel(spectrum=np.flatnonzero(~held & _replayed(spectra, recipe, parent)))
-    validation = spectra.isel(spectrum=np.flatnonzero(held))
-    if validation["intensity"].nbytes <= MEMORY:
-        validation = validation.load()  # looked at after every epoch
+    sides = data.sides(spectra, recipe, parent)
+    trained = aligned(spectra, np.flatnonzero(sides.trained))
+    known = np.zeros(trained.sizes["spectrum"], dtype=bool)
+    if parent is not None:
+        known = continual.known(trained, parent.lineage)
+    times = continual.mixture(trained, known, replay=recipe.replay, balance=recipe.balance)
 
     torch.manual_seed(recipe.seed)
-    network = SpectrumMAE(config).to(run.device_of(recipe))
+    network = SpectrumMAE(config).to(here.device(run.device_of(recipe)))
     if parent is not None:
         network.load_state_dict(dict(parent.weights))
-    feed = Feed(trained, normalization=normalization, batch_size=recipe.batch_size, seed=recipe.seed)
-    state = _train(recipe, network, feed, validation, normalization, folder / "checkpoint" / "last.safetensors", resume)
+    feed = Feed(
+        trained,
+        normalization=normalization,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        rank=here.rank,
+        world=here.world,
+        times=None if (times == 1).all() else times,
+        augmentation=recipe.augmentation if recipe.augmentation.on else None,
+        device=str(network.cls_token.device),
+    )
+    judge = examined.Judge(recipe, normalization, spectra, sides, measurements) if here.first else None
+    before = judge.expeditions(network) if judge is not None and parent is not None else {}
+    course = loop.train(
+        loop.Run(
+            recipe=recipe,
+            network=network,
+            feed=feed,
+            normalization=normalization,
+            team=here,
+            folder=folder,
+            made_from={
+                "recipe": digest(recipe),
+                "rows": trained.sizes["spectrum"],
+                "snapshots": spectra.attrs.get("snapshots", ""),
+            },
+            look=judge.look if judge is not None else lambda *_: {},
+        ),
+        resume=resume,
+    )
 
-    judged = errors(network, normalization, validation, recipe.mask_ratio)
-    figures.losses(state["train"], state["validation"]).savefig(folder / "figures" / "losses.png", dpi=150)
-    shown = validation if held.any() else trained
-    picture = figures.reconstruction(network, normalization, shown, recipe.mask_ratio)
-    picture.savefig(folder / "figures" / "reconstruction.png", dpi=150)
-    report = {
-        "epochs": {name: state[name] for name in ("train", "validation")},
-        "validation": judged,
-        "spectra": {"train": feed.rows, "held_out": int(held.sum())},
-        "split": {"unit": recipe.split.unit, "held_out": sorted(set(names[held].tolist()))},
-        "seconds": state["seconds"],
-    }
     model = Bundle(
         kind="foundation",
         name=recipe.name,
@@ -132,61 +173,29 @@ def pretrain(
         weights=network.state_dict(),
         lineage=data.lineage(trained, parent, parent_name),
         recipe=asdict(recipe),
-        metrics={"validation": judged},
     )
-    return model, report
-
-
-def _train(
-    recipe: Pretraining,
-    network: SpectrumMAE,
-    feed: Feed,
-    validation: xr.Dataset,
-    normalization: Normalization,
-    saved: Path,
-    resume: bool,
-) -> dict[str, Any]:
-    """All epochs, or those that are left; the losses of all epochs and the seconds they took.
-
-    The state holds everything that a checkpoint needs beside weights, moments and random numbers: the next batch, the
-    sum of the losses since the epoch began, and the losses of earlier epochs.
-    """
-    optimiser = adamw({recipe.optimiser.rate: network.parameters()}, recipe.optimiser)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    made_from = {"recipe": digest(recipe), "rows": feed.rows, "snapshots": validation.attrs.get("snapshots", "")}
-    beginning = {"epoch": 0, "batch": 0, "sum": 0.0, "train": [], "validation": {}, "seconds": 0.0}
-    state: dict[str, Any] = made_from | beginning
-    if resume:
-        state = checkpoint.load(saved, network, optimiser, generator)
-        if any(state[name] != value for name, value in made_from.items()):
-            raise TrainingError(saved, "made from another recipe or other data", "Start again without --resume")
-    started = time.monotonic() - state["seconds"]
-    device, steps = network.cls_token.device, recipe.epochs * len(feed)
-
-    def keep() -> None:
-        state["seconds"] = time.monotonic() - started
-        checkpoint.save(saved, network, optimiser, generator, state)
-
-    done = state["epoch"] * len(feed) + state["batch"]
-    with tqdm(total=steps, initial=done, unit=" steps", disable=None) as bar:
-        for epoch in range(state["epoch"], recipe.epochs):
-            network.train()
-            for batch in feed.epoch(epoch, start=state["batch"]):
-                step = epoch * len(feed) + state["batch"]
-                values, measured, settings = (tensor.to(device) for tensor in batch[:3])
-                loss = network(values, measured, settings, recipe.mask_ratio, generator).loss
-                descend(network, optimiser, loss, factor(step, steps, recipe.optimiser.warmup), recipe.optimiser.clip)
-                state |= {"batch": state["batch"] + 1, "sum": state["sum"] + loss.item()}
-                bar.update()
-                if (step + 1) % recipe.checkpoint_every == 0:
-                    keep()
-            for name, one in errors(network, normalization, validation, recipe.mask_ratio).items():
-                state["validation"].setdefault(name, []).append(one["loss"])
-            state["train"].append(state["sum"] / len(feed))
-            state |= {"epoch": epoch + 1, "batch": 0, "sum": 0.0}
-            bar.set_postfix(loss=state["train"][-1])
-            keep()
-    return state
+    if judge is None:
+        return model, {}
+    report = {
+        **judge.report(network, course),
+        "spectra": {
+            "train": feed.rows,
+            "known": int(known.sum()),
+            "new": int((~known).sum()),
+            "an_epoch": feed.spectra_per_epoch,
+            "seen": len(course["train"]) * feed.spectra_per_epoch,
+            "held_out": int(sides.held.sum()),
+            "stop": int(sides.stop.sum()),
+        },
+        "split": {"unit": recipe.split.unit, "held_out": sorted(set(sides.names[sides.held].tolist()))},
+        "skipped_steps": course["skipped"],
+        "seconds": course["seconds"],
+    }
+    if parent is not None:
+        report |= judge.forgotten(before, report, spectra, parent.lineage, folder)
+    judge.draw(network, course, report, folder)
+    metrics = {name: report[name] for name in examined.KEPT if name in report}
+    return replace(model, metrics=metrics), report
 
 
 def _config(recipe: Pretraining, spectra: xr.Dataset) -> ModelConfig:
@@ -209,13 +218,6 @@ def _refuse_misfit(
             "another kind, size, energy axis or normalization than the recipe's",
             "Give the recipe the parent's [model] and normalization",
         )
-
-
-def _replayed(spectra: xr.Dataset, recipe: Pretraining, parent: Bundle | None) -> NDArray[np.bool_]:
-    """(spectrum,) False for those of the parent's cores that are not mixed in again."""
-    known = np.isin(split.unit_names(spectra, "core"), parent.lineage.cores if parent else ())
-    chance = np.random.default_rng(recipe.seed).random(len(known))
-    return np.asarray(~known | (chance < recipe.replay))
 
 
 if __name__ == "__main__":

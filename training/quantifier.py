@@ -80,7 +80,6 @@ def fit(
     recipe: Finetuning,
     members: int,
     *,
-    units: NDArray[np.str_] | None = None,
     scratch: bool = False,
 ) -> Quantifier:
     """Train a quantifier from the parent's encoder, in the recipe's mode.
@@ -100,8 +99,6 @@ def fit(
         How.
     members
         How many networks to average.
-    units
-        The unit of each interval, (n,), for the penalty of a probe; without them every interval is its own.
     scratch
         Start from random weights instead, and train all of them.
     """
@@ -111,9 +108,8 @@ def fit(
     network = _untrained(parent, len(proxies), recipe, scratch=scratch)
     drawn = shares(examples.values[:, : len(recipe.proxies)], proxies[: len(recipe.proxies)], recipe.balance)
     if recipe.mode == "probe":
-        names = np.arange(len(examples)).astype(str) if units is None else units
         embedding = interval_embeddings(network, parent.normalization, examples)
-        head = heads.probe(embedding, _targets(proxies, examples.values), names, drawn * len(examples))
+        head = heads.probe(embedding, _targets(proxies, examples.values), drawn)
         network.load_state_dict({**network.state_dict(), "head.weight": head[0], "head.bias": head[1]})
         return network.eval()
     average: dict[str, torch.Tensor] = {}

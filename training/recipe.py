@@ -1,32 +1,29 @@
-"""Recipes: frozen settings of a training program, read from TOML; the hash of one names its run.
+"""Recipes: frozen settings of a training program; the hash of one names its run.
 
-Each recipe field is explained by the string under it. A field that the recipe does not know is refused, since a
-misspelt one would silently train something else.
+Each recipe field is explained by the string under it. `training.parsing` reads them from TOML and writes them.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Literal, get_args
 
-from corebank.errors import RecipeError, Where
+from corebank.augment import Augmentation
+from corebank.errors import RecipeError
 from corebank.model import PRESETS, ModelConfig
 from corebank.normalize import Kind
 from corebank.schema import Flag
 from corebank.split import Unit
 
-T = TypeVar("T")
-
 Mode = Literal["probe", "frozen", "adapters", "full"]
 
 BASELINES = ("mean", "ridge", "pls", "nmf-svr", "forest")
 """The classical models of `training.baselines`."""
+
+Loss = Literal["mse", "poisson"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +133,40 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The measure of progress: laboratory values of held-out units, told by ridge regression on the frozen encoder.
+
+    It is fitted on the labels of the units that train, see `training.probe`.
+    """
+
+    proxies: tuple[str, ...] = ()
+    """What is told, such as CaCO3; empty: no probe."""
+
+    every: int = 1
+    """Epochs from one look to the next; the last epoch is always looked at."""
+
+    patience: int = 0
+    """Looks without a better probe after which the training stops; 0 never stops early. The weights of the best look
+    are the model, whenever the run ends."""
+
+    stop_share: float = 0.2
+    """Share of the units that are not held out which only stop the training, chosen by the hash of their names: they
+    neither train nor are reported. With patience only. 0, and no `stop_units`: the held-out units stop it, which tunes
+    on what is reported, and the report says so."""
+
+    stop_units: tuple[str, ...] = ()
+    """Units that only stop the training, by name, as in ``split.held_out``."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("every", 1), ("patience", 0)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"probe.{name}", f"is {getattr(self, name)}", f"Give at least {least}")
+        _between("probe.stop_share", self.stop_share, 0, 1)
+        if self.patience and not self.proxies:
+            raise RecipeError("probe.patience", "nothing is probed", 'Give probe.proxies, such as ["CaCO3"]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pretraining(Recipe):
     """A foundation model: learn to fill in hidden patches of spectra."""
 
@@ -148,8 +179,25 @@ class Pretraining(Recipe):
     mask_ratio: float = 0.5
     """Share of each spectrum's patches hidden from the encoder."""
 
-    replay: float = 1.0
-    """Share of what the parent was trained on that is mixed in with the new cores, so that it is not forgotten."""
+    loss: Loss = "mse"
+    """What is made small on hidden patches. mse: the mean squared error of normalised values; poisson: the deviance of
+    counts per bin, see `corebank.model.RateScale`."""
+
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How spectra are varied before they are normalised; everything is off unless said."""
+
+    balance: float = 0.0
+    """From 0, each spectrum is seen as often as any other, to 1, each expedition's each machine is."""
+
+    replay: float = 0.5
+    """With a parent: share of an epoch's spectra that the parent knows already, drawn evenly from its expeditions and
+    machines, others each epoch; every new spectrum comes once. 0 replays none, and forgets."""
+
+    probe: Probe = field(default_factory=Probe)
+
+    precision: Precision = "auto"
+    """Of the arithmetic; the weights are always float32. auto: float32 on a CPU, bfloat16 on a GPU that has it, and
+    float16 with a scaled loss on one that has not."""
 
     checkpoint_every: int = 500
     """Steps between checkpoints; there is one after each epoch as well."""
@@ -157,7 +205,12 @@ class Pretraining(Recipe):
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         _choice("normalization", self.normalization, get_args(Kind))
+        _choice("loss", self.loss, get_args(Loss))
+        _choice("precision", self.precision, get_args(Precision))
+        _between("balance", self.balance, 0, 1)
         _between("replay", self.replay, 0, 1)
+        if self.replay == 1:
+            raise RecipeError("replay", "is 1.0: nothing new would be learnt", "Give a share below 1, such as 0.5")
         if not 0 < self.mask_ratio < 1:
             raise RecipeError("mask_ratio", f"is {self.mask_ratio}", "Give a share between 0 and 1")
         if self.checkpoint_every < 1:
@@ -261,74 +314,9 @@ class Finetuning(Recipe):
             raise RecipeError("logit", f"{', '.join(both)} also stands in logarithm", "Choose one of the two")
 
 
-def load(path: Path, kind: type[T], **changes: Any) -> T:
-    """Read a recipe of `kind` from a TOML file, with `changes` from the command line put in.
-
-    Raises `RecipeError` for a file that is not there or no TOML, an unknown field (with the nearest known name), a
-    value of another type, or one out of range.
-    """
-    if not path.is_file():
-        raise RecipeError(path, "no such file", "Name one of training/recipes/*.toml or write your own")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(path, f"not TOML: {error}", "Correct that line") from error
-    return _parse(table | changes, kind, path, "")
-
-
 def digest(recipe: Recipe) -> str:
     """Eight hexadecimal digits that change with any field of the recipe."""
     return hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:8]
-
-
-def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML that `load` reads back to an equal one; every field is written, defaults too."""
-    plain = asdict(recipe)
-    lines = [f"{name} = {_toml(value)}" for name, value in plain.items() if not isinstance(value, dict)]
-    for table, values in plain.items():
-        if isinstance(values, dict):
-            lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _parse(table: Mapping[str, Any], kind: type[T], where: Where, prefix: str) -> T:
-    """Make a `kind` of a TOML table."""
-    table = dict(table)
-    if kind is ModelConfig:
-        table = asdict(_preset(table.pop("preset", "base"), where)) | table
-    hints, known = get_type_hints(kind), [one.name for one in fields(kind)]  # type: ignore[arg-type]  # a dataclass
-    for name in table:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise RecipeError(where, f"unknown field {prefix}{name}", f"Did you mean {prefix}{near}")
-    try:
-        return kind(**{name: _value(value, hints[name], where, prefix + name) for name, value in table.items()})
-    except TypeError as error:  # a field without default is missing
-        raise RecipeError(where, str(error).partition(" ")[2], "Add it") from error
-
-
-def _value(value: Any, hint: Any, where: Where, name: str) -> Any:
-    """Check a TOML value against a field's type."""
-    if is_dataclass(hint) and isinstance(value, Mapping):
-        return _parse(value, hint, where, f"{name}.")  # type: ignore[arg-type]  # a dataclass' type
-    wanted = {tuple: list, Literal: str}.get(get_origin(hint), hint)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if wanted is list and isinstance(value, list | tuple):
-        member = get_args(hint)[0]
-        return tuple(_value(one, member, where, f"{name}[{place}]") for place, one in enumerate(value))
-    if type(value) is not wanted:  # exactly: True is an int to Python, not to a reader
-        raise RecipeError(where, f"{name} is {value!r}", f"Give {_WANTED.get(wanted, 'a table')}")
-    return value
-
-
-_WANTED = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false", list: "a list"}
-
-
-def _preset(name: str, where: Where) -> ModelConfig:
-    if name not in PRESETS:
-        raise RecipeError(where, f"model.preset is {name!r}", f"Choose among {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -339,8 +327,3 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise RecipeError(name, f"is {value}", f"Give a number from {low} to {high}")
-
-
-def _toml(value: Any) -> str:
-    """One TOML value; JSON writes numbers, texts, booleans and lists of them the same way."""
-    return json.dumps(value, ensure_ascii=False)

@@ -1,26 +1,30 @@
 """How well an autoencoder fills in held-out spectra, expedition by expedition, always with the same patches hidden.
 
 The mask of a spectrum depends on nothing but its place in its expedition and the share that is hidden: two models that
-are measured on the same cores are asked exactly the same.
+are measured on the same cores are asked exactly the same. The error is that of normalised values whatever the loss that
+trained the network, so that models of different losses can be compared as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from corebank import split
+from corebank import predict, split
 from corebank.feed import settings
 from corebank.model import Reconstruction, SpectrumMAE
 from corebank.normalize import Normalization
 
 BATCH = 128
 """Spectra at once; a part of the definition of the masks."""
+
+UNKNOWN = "unknown machine"
+"""What spectra stand under whose machine nobody told."""
 
 
 class Filled(NamedTuple):
@@ -29,7 +33,20 @@ class Filled(NamedTuple):
     rates: NDArray[np.float32]
     """(spectrum, energy) [count/s]"""
 
+    values_BE: torch.Tensor  # noqa: N815  (tensors carry their shape)
+    """(B, E) the same, normalised."""
+
     reconstruction: Reconstruction
+
+
+class Errors(NamedTuple):
+    """Mean squared error of hidden patches, in normalised units."""
+
+    expeditions: dict[str, dict[str, Any]]
+    """As `errors` gives it."""
+
+    machines: dict[str, dict[str, Any]]
+    """``{"Mo 30 kV": {"loss": 0.03, "spectra": 240}}``, machines in words as `corebank.predict.machines` has them."""
 
 
 def errors(
@@ -40,23 +57,44 @@ def errors(
 ) -> dict[str, dict[str, Any]]:
     """Mean squared error of hidden patches (normalised units) of each ``site/expedition`` in `spectra`, and its cores.
 
-    ``{"lab/cruise": {"loss": 0.03, "spectra": 120, "cores": ["lab/cruise/core/section"]}}``: sections are named, so
-    that a loss on half a core is not taken for one on the whole of it. Empty for no spectra.
+    ``{"lab/cruise": {"loss": 0.03, "spectra": 120, "cores": ["lab/cruise/core/section"], "by_core":
+    {"lab/cruise/core": {"loss": 0.03, "spectra": 120}}}}``: sections are named, so that a loss on half a core is not
+    taken for one on the whole of it. Empty for no spectra.
     """
-    found: dict[str, dict[str, Any]] = {}
-    units, expeditions = split.unit_names(spectra, "section"), split.unit_names(spectra, "expedition")
-    for expedition in sorted(set(expeditions.tolist())):
-        rows = np.flatnonzero(expeditions == expedition)
-        squares, hidden = 0.0, 0
-        for _, filled in fill(network, normalization, spectra.isel(spectrum=rows), mask_ratio):
-            patches = int(filled.masked_BP.sum())
-            squares, hidden = squares + float(filled.loss) * patches, hidden + patches
-        found[expedition] = {
-            "loss": squares / max(hidden, 1),
-            "spectra": len(rows),
-            "cores": sorted(set(units[rows].tolist())),
-        }
-    return found
+    return judge(network, normalization, spectra, mask_ratio).expeditions
+
+
+def judge(
+    network: SpectrumMAE,
+    normalization: Normalization,
+    spectra: xr.Dataset,
+    mask_ratio: float,
+) -> Errors:
+    """`errors`, and the same by machine, in one pass over `spectra`."""
+    units: tuple[Literal["expedition"], split.Unit, split.Unit] = ("expedition", "core", "section")
+    names = {unit: split.unit_names(spectra, unit) for unit in units}
+    machines = np.array([name or UNKNOWN for name in predict.machines(spectra).tolist()], dtype=object)
+    squares, bins = np.zeros(len(machines)), np.zeros(len(machines), dtype=np.int64)
+    for expedition in sorted(set(names["expedition"].tolist())):
+        rows = np.flatnonzero(names["expedition"] == expedition)
+        parts = [
+            _squares(network, filled)
+            for filled in fill(network, normalization, spectra.isel(spectrum=rows), mask_ratio)
+        ]
+        squares[rows], bins[rows] = (np.concatenate(part) for part in zip(*parts, strict=True))
+
+    def mean(rows: NDArray[np.bool_]) -> dict[str, Any]:
+        return {"loss": float(squares[rows].sum()) / max(int(bins[rows].sum()), 1), "spectra": int(rows.sum())}
+
+    def each(unit: NDArray[Any], rows: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+        return {str(name): mean(rows & (unit == name)) for name in sorted(set(unit[rows].tolist()))}
+
+    everything = np.ones(len(machines), dtype=bool)
+    found = each(names["expedition"], everything)
+    for expedition, one in found.items():
+        rows = names["expedition"] == expedition
+        one |= {"cores": sorted(set(names["section"][rows].tolist())), "by_core": each(names["core"], rows)}
+    return Errors(found, each(machines, everything))
 
 
 def fill(
@@ -75,4 +113,13 @@ def fill(
         values, measured = (torch.from_numpy(one).to(device) for one in normalization(rates))
         with torch.inference_mode():
             filled = network(values, measured, known[first : first + BATCH].to(device), mask_ratio, generator)
-        yield Filled(rates, filled)
+        yield Filled(rates, values, filled)
+
+
+def _squares(network: SpectrumMAE, filled: Filled) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum of the squared errors of each spectrum (B,), and how many hidden bins it is of (B,)."""
+    made = filled.reconstruction
+    away = made.prediction_BPp - filled.values_BE.reshape(made.prediction_BPp.shape)
+    squares = torch.where(made.masked_BP[..., None], away.square(), 0)  # NaN where nothing was hidden
+    bins = made.masked_BP.sum(1) * network.config.patch
+    return squares.sum((1, 2), dtype=torch.float64).cpu().numpy(), bins.cpu().numpy()

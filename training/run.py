@@ -1,6 +1,7 @@
 """The folder of a run: complete by itself, named by the recipe's hash, never overwritten.
 
-``recipe.toml`` (every field), ``bundle/``, ``metrics.json``, ``checkpoint/``, ``figures/*.png``.
+``recipe.toml`` (every field), ``bundle/``, ``metrics.json``, ``checkpoint/``, ``figures/*.png``; a pretraining's also
+``steps.csv`` and, where it continues another, ``forgetting.csv``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import xarray as xr
 
 from corebank import bundle, hub
 from corebank.errors import RecipeError, RegistryError, TrainingError
-from training.recipe import Finetuning, Recipe, digest, load, to_toml
+from training.parsing import load, to_toml
+from training.recipe import Finetuning, Recipe, digest
 
 
 def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = False) -> Path:
@@ -26,7 +28,7 @@ def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = Fals
 
     Raises `TrainingError` when the folder holds a run already, or, with `resume`, none of this recipe.
     """
-    folder = out or Path("runs") / f"{program}-{digest(recipe)}"
+    folder = folder_of(program, recipe, out)
     written = folder / "recipe.toml"
     if resume:
         if not written.is_file() or written.read_text(encoding="utf-8") != to_toml(recipe):
@@ -37,6 +39,11 @@ def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = Fals
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written.write_text(to_toml(recipe), encoding="utf-8")
     return folder
+
+
+def folder_of(program: str, recipe: Recipe, out: Path | None) -> Path:
+    """The run's folder: `out`, or ``runs/<program>-<hash of the recipe>``."""
+    return out or Path("runs") / f"{program}-{digest(recipe)}"
 
 
 def parent_of(recipe: Recipe) -> tuple[bundle.Bundle | None, str]:

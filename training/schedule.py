@@ -32,10 +32,16 @@ def adamw(peaks: Mapping[float, Iterable[nn.Parameter]], optimiser: Optimiser) -
     return torch.optim.AdamW(groups, lr=optimiser.rate, betas=(optimiser.betas[0], optimiser.betas[1]), fused=True)
 
 
-def descend(network: nn.Module, optimiser: torch.optim.AdamW, loss: torch.Tensor, share: float, clip: float) -> None:
-    """One step down `loss`, at `share` of each group's peak learning rate, with the gradient clipped to norm `clip`."""
+def set_rate(optimiser: torch.optim.AdamW, share: float) -> float:
+    """Give each group `share` of its peak learning rate; the largest of them."""
     for group in optimiser.param_groups:
         group["lr"] = share * group["peak"]
+    return max(float(group["lr"]) for group in optimiser.param_groups)
+
+
+def descend(network: nn.Module, optimiser: torch.optim.AdamW, loss: torch.Tensor, share: float, clip: float) -> None:
+    """One step down `loss`, at `share` of each group's peak learning rate, with the gradient clipped to norm `clip`."""
+    set_rate(optimiser, share)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own is not annotated
     nn.utils.clip_grad_norm_(network.parameters(), clip)

@@ -71,10 +71,7 @@ class Task:
         """Train on the intervals `known`, from the parent's weights or from scratch."""
         chosen = self.labels[np.isin(np.arange(len(self.labels)), known)]
         proxies = proxies_of(chosen, self.recipe.logarithm, self.recipe.logit)
-        units = self.units[known]
-        return fit(
-            self.parent, self.lessons[known], proxies, self.recipe, members, units=units, scratch=scratch
-        ), proxies
+        return fit(self.parent, self.lessons[known], proxies, self.recipe, members, scratch=scratch), proxies
 
     def ask(
         self,

@@ -161,7 +161,18 @@ def samples(name: str, folder: Path, /) -> None:
 
 
 def virtual(
-    folder: Path, /, *, expedition: str = "vm1", seed: int | None = None, defects: tuple[str, ...] = ()
+    folder: Path,
+    /,
+    *,
+    expedition: str = "vm1",
+    seed: int | None = None,
+    cores: int | None = None,
+    sections: int | None = None,
+    spectra: int | None = None,
+    step: float | None = None,
+    labels: int | None = None,
+    site: str | None = None,
+    defects: tuple[str, ...] = (),
 ) -> None:
     """Write the raw scanner files of a virtual expedition, with its laboratory values and contribution.toml.
 
@@ -173,6 +184,18 @@ def virtual(
         Name of one of the expeditions that corebank knows; a wrong name lists them.
     seed
         Another seed gives other cores of the same kind.
+    cores
+        Number of cores; these six are the expedition's own unless given.
+    sections
+        Number of sections of each core.
+    spectra
+        Spectra of each section.
+    step
+        Distance between two spectra [mm].
+    labels
+        Laboratory samples of each core.
+    site
+        Lab that brings it; a bank takes what its own lab brings.
     defects
         Defects to plant, or all; truth/defects.json says where. A wrong name lists them.
     """
@@ -180,7 +203,16 @@ def virtual(
 
     from corebank import virtual as scanner
 
-    made = scanner.named(expedition, seed)
+    made = scanner.named(
+        expedition,
+        seed,
+        cores=cores,
+        sections_per_core=sections,
+        spectra_per_section=spectra,
+        step=step,
+        labels_per_core=labels,
+        site=site,
+    )
     if defects:
         from corebank.virtual import defects as planting
 

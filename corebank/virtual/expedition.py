@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -58,7 +59,8 @@ class Expedition:
             raise RecipeError(
                 "Expedition.instrument", f"'{self.instrument}' is unknown", f"Use one of {', '.join(INSTRUMENTS)}"
             )
-        if min(self.cores, self.sections_per_core, self.spectra_per_section) < 1 or self.step <= 0:
+        counts = ("cores", "sections_per_core", "spectra_per_section", "labels_per_core")
+        if min(getattr(self, name) for name in counts) < 1 or not self.step > 0:
             raise RecipeError("Expedition", "a count or the step is not positive", "Give positive numbers")
 
     @property
@@ -160,14 +162,18 @@ EXPEDITIONS: dict[str, Expedition] = {
 """Four expeditions of three different machines at two sites (vc1 arrives last), and a very small one."""
 
 
-def named(name: str, seed: int | None = None) -> Expedition:
+def named(name: str, seed: int | None = None, **sizes: float | str | None) -> Expedition:
     """One of `EXPEDITIONS`, with other cores of the same kind when `seed` is given.
 
-    Raises `RecipeError` that lists the names when there is none of that name.
+    `sizes` are fields of `Expedition` that shall differ, such as ``cores=40``; None leaves one as it is. Cores do not
+    change when there are more of them: the first ones of a longer expedition are those of a shorter one.
+
+    Raises `RecipeError` that lists the names when there is none of that name, and for a number that is not positive.
     """
     if name not in EXPEDITIONS:
         raise RecipeError("virtual expedition", f"'{name}' is unknown", f"Use one of {', '.join(EXPEDITIONS)}")
-    return EXPEDITIONS[name] if seed is None else replace(EXPEDITIONS[name], seed=seed)
+    changes: dict[str, Any] = {"seed": seed} | sizes
+    return replace(EXPEDITIONS[name], **{field: value for field, value in changes.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ from corebank.errors import TrainingError
 from corebank.model import Quantifier, SpectrumMAE, encoder_weights, first_outputs, hidden_width
 from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, cores, laboratory
-from training import heads
+from training import evidence, heads
 from training.examples import Examples, collect, shares
 from training.quantifier import fit, predict, proxies_of, proxy_of
 from training.recipe import Finetuning, Mode, Optimiser
@@ -61,7 +61,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
 def trained(mode: Mode, *, balance: float = 0.0) -> Quantifier:
     examples, found = labelled()
     recipe = replace(RECIPE, mode=mode, balance=balance)
-    return fit(parent(), examples, proxies_of(found, ()), recipe, 2, units=np.repeat(list("ABCD"), 6))
+    return fit(parent(), examples, proxies_of(found, ()), recipe, 2)
 
 
 def with_random_head(hidden: int = 0) -> Quantifier:
@@ -158,12 +158,12 @@ def test_a_probe_finds_a_line_and_what_is_missing_of_one_proxy_is_nothing_to_ano
     embeddings[:, 5] = 7.0  # one that never varies
     slopes = random.normal(size=(16, 2)) / np.logspace(-3, 3, 16)[:, None]
     targets = embeddings @ slopes + 4
-    groups, weights = np.repeat(list("ABCDEF"), 15), np.ones(90)
-    weight, bias = heads.probe(embeddings, targets, groups, weights)
+    weights = np.ones(90)
+    weight, bias = heads.probe(embeddings, targets, weights)
     np.testing.assert_allclose(embeddings @ weight.double().numpy().T + bias.double().numpy(), targets, atol=0.1)
     holes = targets.copy()
     holes[::3, 1] = np.nan
-    again, also = heads.probe(embeddings, holes, groups, weights)
+    again, also = heads.probe(embeddings, holes, weights)
     assert torch.equal(again[0], weight[0])
     assert also[0] == bias[0]
     assert not torch.equal(again[1], weight[1])
@@ -173,10 +173,31 @@ def test_a_probe_finds_a_line_and_what_is_missing_of_one_proxy_is_nothing_to_ano
 def test_a_probe_of_noise_says_little_more_than_the_mean() -> None:
     random = np.random.default_rng(1)
     targets = random.normal(5, 1, (60, 1))
-    weight, bias = heads.probe(random.normal(size=(60, 128)), targets, np.repeat(list("ABCDEF"), 10), np.ones(60))
+    weight, bias = heads.probe(random.normal(size=(60, 128)), targets, np.ones(60))
     said = random.normal(size=(200, 128)) @ weight.double().numpy().T + bias.double().numpy()
     assert said.std() < 0.3
     assert abs(said.mean() - 5) < 0.5
+
+
+@given(st.integers(2, 5), st.floats(0.01, 100), st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
+def test_an_interval_that_counts_twice_is_learnt_as_if_it_stood_there_twice(
+    times: int, ratio: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(30, 8))
+    target = features[:, 0] + random.normal(0, 0.3, 30)
+    counts = np.where(np.arange(30) < 10, times, 1)
+    repeated = np.repeat(np.arange(30), counts)
+    with pytest.MonkeyPatch.context() as patch:  # counts have a mean of 1, so the same penalty is another ratio
+        patch.setattr(evidence, "RATIOS", np.array([ratio * counts.mean()]))
+        weight, level = evidence.regression(features, target, counts.astype(float))
+        patch.setattr(evidence, "RATIOS", np.array([ratio]))
+        again, also = evidence.regression(features[repeated], target[repeated])
+        once, _ = evidence.regression(features, target)
+    np.testing.assert_allclose(weight, again, atol=1e-9)
+    assert level == pytest.approx(also)
+    assert not np.allclose(weight, once, atol=1e-4)
 
 
 @given(st.floats(0, 1), st.integers(0, 99))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +60,7 @@ def test_from_a_bank_to_a_judged_quantifier(here: Path, small_bank: Path, capsys
     foundation = Path(said[-1])
     assert foundation.parent == Path("runs")
     left = {one.name for one in foundation.iterdir()}
-    assert left == {"recipe.toml", "bundle", "metrics.json", "checkpoint", "figures"}
+    assert left == {"recipe.toml", "steps.csv", "bundle", "metrics.json", "checkpoint", "figures"}
     assert call(evaluate, foundation, "--catalog", catalog) == 0
     assert "lab/cruise1" in capsys.readouterr().out
 
@@ -89,3 +93,53 @@ def test_refusals_are_sentences_and_wrong_usage_is_not_a_refusal(
     assert "no run of this recipe to resume" in capsys.readouterr().err
     assert call(pretrain, "p.toml") == 2
     assert call(pretrain, "--what") == 2
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_program_so_that_resume_goes_on(here: Path, small_bank: Path) -> None:
+    """The program itself, as a person or a queue ends it: while it takes steps, from outside."""
+    (here / "long.toml").write_text(PRETRAINING.replace("epochs = 1", "epochs = 5000"))
+    words: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "training.pretrain",
+        "long.toml",
+        "--catalog",
+        small_bank / "catalog.yaml",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([*words, "--out", "run"], env=environment, stderr=subprocess.PIPE, text=True) as program:
+        steps = Path("run/steps.csv")
+        while program.poll() is None and not (steps.exists() and len(steps.read_text().splitlines()) > 3):
+            time.sleep(0.05)
+        program.terminate()
+        said = program.communicate(timeout=300)[1]
+    assert program.returncode == 143
+    assert "corebank: run: ended by SIGTERM after step" in said
+    assert said.strip().endswith("Go on with --resume.")
+    assert Path("run/checkpoint/last.safetensors").exists()
+
+
+def torchrun(catalog: Path) -> subprocess.CompletedProcess[str]:
+    """The pretraining by two processes, as torchrun starts them."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words: list[str | Path] = ["-m", "training.pretrain", "p.toml", "--catalog", catalog, "--out", "run"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_with_two_processes_and_one_of_them_speaks(here: Path, small_bank: Path) -> None:
+    done = torchrun(small_bank / "catalog.yaml")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line == "run"] == ["run"]
+    assert json.loads(Path("run/metrics.json").read_text())["validation"]
+
+
+@pytest.mark.slow
+def test_torchrun_ends_when_the_first_process_refuses(here: Path, small_bank: Path) -> None:
+    Path("run").mkdir()
+    Path("run/recipe.toml").touch()
+    refused = torchrun(small_bank / "catalog.yaml")
+    assert refused.returncode != 0
+    assert "run: holds a run already" in refused.stderr

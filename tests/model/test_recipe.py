@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corebank.augment import Augmentation
 from corebank.errors import RecipeError
 from corebank.model import PRESETS
-from training.recipe import Data, Finetuning, Optimiser, Pretraining, Recipe, Split, digest, load, to_toml
+from training import ablation
+from training.parsing import load, to_toml
+from training.recipe import Data, Finetuning, Optimiser, Pretraining, Probe, Recipe, Split, digest
 
 SHIPPED = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.toml"))
 TEXTS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=8), max_size=3).map(tuple)
@@ -36,7 +39,10 @@ def recipes(draw: st.DrawFn) -> Recipe:
     if draw(st.booleans()):
         return Finetuning(**shared, proxies=draw(TEXTS), mixup=draw(st.floats(0, 4)), auxiliary=draw(st.booleans()))
     model = replace(PRESETS[draw(st.sampled_from(sorted(PRESETS)))], settings=draw(st.booleans()))
-    return Pretraining(**shared, model=model, mask_ratio=draw(st.floats(0.01, 0.99)))
+    probe = Probe(proxies=("CaCO3", *draw(TEXTS)), patience=draw(st.integers(0, 9)), stop_units=draw(TEXTS))
+    varied = Augmentation(thinning=draw(st.floats(0, 1)), gain=draw(st.floats(0, 0.1)))
+    ratio = draw(st.floats(0.01, 0.99))
+    return Pretraining(**shared, model=model, mask_ratio=ratio, probe=probe, augmentation=varied)
 
 
 @given(recipes())
@@ -55,7 +61,10 @@ def test_the_hash_tells_recipes_apart(one: Recipe, other: Recipe) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_loads(path: Path) -> None:
-    load(path, Finetuning if "finetune" in path.stem else Pretraining)
+    if path.stem.startswith("ablation"):
+        ablation.read(path)
+    else:
+        load(path, Finetuning if "finetune" in path.stem else Pretraining)
 
 
 def test_a_preset_is_changed_field_by_field(tmp_path: Path) -> None:
@@ -79,6 +88,16 @@ def test_a_preset_is_changed_field_by_field(tmp_path: Path) -> None:
         ("mask_ratio = 1.0", r"mask_ratio: is 1.0"),
         ("checkpoint_every = 0", r"checkpoint_every: is 0"),
         ("replay = 1.5", r"replay: is 1.5"),
+        ("replay = 1.0", r"replay: is 1.0: nothing new would be learnt"),
+        ("balance = -0.1", r"balance: is -0.1"),
+        ("loss = 'mae'", r"loss: is 'mae'. Choose among mse, poisson"),
+        ("precision = 'half'", r"precision: is 'half'. Choose among auto"),
+        ("[augmentation]\nblur = 1.0", r"unknown field augmentation.blur"),
+        ("[augmentation]\nthinning = 2.0", r"augmentation.thinning: is 2.0"),
+        ("[probe]\nevery = 0", r"probe.every: is 0"),
+        ("[probe]\npatience = -1", r"probe.patience: is -1"),
+        ("[probe]\npatience = 3", r"probe.patience: nothing is probed"),
+        ("[probe]\nstop_share = 1.5", r"probe.stop_share: is 1.5"),
         ("device = 'tpu'", r"device: is 'tpu'. Choose among auto"),
         ("normalization = 'max'", r"normalization: is 'max'"),
         ("[split]\nunit = 'row'", r"split.unit: is 'row'. Choose among core, section"),

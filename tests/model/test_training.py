@@ -17,25 +17,16 @@ from hypothesis import strategies as st
 from corebank import bundle, labels, predict, split
 from corebank.bundle import Bundle
 from corebank.errors import TrainingError
-from tests.model.cores import CONFIG, cores, laboratory
-from training import checkpoint, data, run
+from tests.model.cores import cores, laboratory
+from tests.model.runs import PRETRAINING, folder
+from training import data, run
 from training.evaluate import reconstruction, values
 from training.examples import collect
 from training.finetune import finetune
 from training.pretrain import pretrain
-from training.recipe import Finetuning, Optimiser, Pretraining, Split
+from training.recipe import Finetuning, Optimiser, Split
 from training.schedule import factor
 
-PRETRAINING = Pretraining(
-    name="f",
-    model=CONFIG,
-    normalization="log",
-    epochs=4,
-    batch_size=8,
-    checkpoint_every=2,
-    split=Split(held_out=("D",)),
-    optimiser=Optimiser(rate=2e-3),
-)
 FINETUNING = Finetuning(
     name="q",
     epochs=40,
@@ -46,11 +37,6 @@ FINETUNING = Finetuning(
     split=Split(held_out=("D",)),
     optimiser=Optimiser(rate=1e-3),
 )
-
-
-def folder(path: Path) -> Path:
-    (path / "figures").mkdir(parents=True)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -66,83 +52,10 @@ def quantifier(foundation: tuple[Path, Bundle, dict[str, Any]]) -> tuple[Bundle,
     return finetune(replace(FINETUNING, parent=str(foundation[0])), cores(), laboratory(cores()))
 
 
-@pytest.mark.parametrize("kills", [1, 2, 3, 5])
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
-    unbroken, losses = pretrain(PRETRAINING, cores(), folder(tmp_path / "unbroken"))
-    written, save = 0, checkpoint.save
-
-    def killed(*arguments: Any) -> None:
-        nonlocal written
-        save(*arguments)
-        written += 1
-        if written == kills:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", killed)
-    broken = folder(tmp_path / "broken")
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(PRETRAINING, cores(), broken)
-    monkeypatch.setattr(checkpoint, "save", save)
-    resumed, again = pretrain(PRETRAINING, cores(), broken, resume=True)
-    assert again["epochs"] == losses["epochs"]
-    assert all(torch.equal(resumed.weights[name], weight) for name, weight in unbroken.weights.items())
-
-
-def test_pretraining_learns_and_judges_whole_cores(foundation: tuple[Path, Bundle, dict[str, Any]]) -> None:
-    path, model, history = foundation
-    assert history["epochs"]["train"][-1] < 0.6 * history["epochs"]["train"][0]
-    assert history["epochs"]["validation"]["lab/cruise"][-1] == model.metrics["validation"]["lab/cruise"]["loss"]
-    assert model.metrics["validation"]["lab/cruise"]["cores"] == ["lab/cruise/D/1"]
-    assert model.lineage.cores == ("lab/cruise/A", "lab/cruise/B", "lab/cruise/C")
-    assert model.lineage.machines == ("Mo 30 kV", "Rh 10 kV")
-    assert dict(model.lineage.snapshots) == {"lab": "SNAP"}
-    assert {one.name for one in (path / "figures").iterdir()} == {"losses.png", "reconstruction.png"}
-
-
 def test_a_loss_depends_on_the_model_and_its_cores_only(foundation: tuple[Path, Bundle, dict[str, Any]]) -> None:
     _, model, _ = foundation
     held = cores().isel(spectrum=np.flatnonzero(cores()["core"].values == "D"))
     assert f"{model.metrics['validation']['lab/cruise']['loss']:.4f}" in reconstruction(model, held)
-
-
-def test_continued_training_starts_from_its_parent_and_remembers_it(
-    foundation: tuple[Path, Bundle, dict[str, Any]],
-    tmp_path: Path,
-) -> None:
-    path, _, history = foundation
-    more = cores(names=("A", "B", "C", "D", "E"))
-    recipe = replace(PRETRAINING, parent=str(path), epochs=1, replay=0.5)
-    child, continued = pretrain(recipe, more, folder(tmp_path / "child"))
-    assert continued["epochs"]["train"][0] < history["epochs"]["train"][0]
-    assert continued["spectra"]["train"] < 48  # half of A, B and C, all of E
-    assert "lab/cruise/E" in child.lineage.cores
-    assert child.lineage.parent.startswith("sha256:")
-
-
-def test_what_the_parent_trained_on_cannot_judge_its_child(
-    foundation: tuple[Path, Bundle, dict[str, Any]],
-    tmp_path: Path,
-) -> None:
-    recipe = replace(PRETRAINING, parent=str(foundation[0]), split=Split(held_out=("A",)))
-    with pytest.raises(TrainingError, match="lab/cruise/A was already trained on by f"):
-        pretrain(recipe, cores(), folder(tmp_path / "child"))
-
-
-def test_a_parent_of_another_size_is_refused(foundation: tuple[Path, Bundle, dict[str, Any]], tmp_path: Path) -> None:
-    recipe = replace(PRETRAINING, parent=str(foundation[0]), normalization="sqrt")
-    with pytest.raises(TrainingError, match="normalization than the recipe's"):
-        pretrain(recipe, cores(), folder(tmp_path / "child"))
-
-
-def test_a_checkpoint_of_other_data_or_none_is_refused(
-    foundation: tuple[Path, Bundle, dict[str, Any]],
-    tmp_path: Path,
-) -> None:
-    recipe = replace(PRETRAINING, epochs=6)
-    with pytest.raises(TrainingError, match="made from another recipe or other data"):
-        pretrain(recipe, cores(11), foundation[0], resume=True)
-    with pytest.raises(TrainingError, match="no usable checkpoint"):
-        pretrain(recipe, cores(), tmp_path, resume=True)
 
 
 def test_holding_out_everything_is_refused() -> None:

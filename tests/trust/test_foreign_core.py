@@ -18,9 +18,9 @@ from corebank import bundle, predict
 from corebank.bundle import Bundle
 from corebank.model import ModelConfig, SpectrumMAE
 from corebank.normalize import Normalization
-from tests.trust.virtual_cores import cores, measurements
 from training.finetune import finetune
 from training.recipe import Finetuning
+from training.virtual_cores import cores, measurements
 
 CONFIG = ModelConfig(patch=64, width=64, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
 KNOWN = (("hemipelagic", 10), ("siliceous", 6))

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corebank import cli
 from corebank.errors import ContributionError, RecipeError
 from corebank.virtual import EXPEDITIONS, INSTRUMENTS, Expedition, write
-from corebank.virtual.expedition import scan
+from corebank.virtual.expedition import named, scan
 from corebank.virtual.sediment import SETTINGS, sediment
 
 HEADER = [
@@ -210,6 +211,55 @@ def test_elements_keep_the_company_they_keep_in_nature() -> None:
     assert np.corrcoef(carbon, element["Br"])[0, 1] > 0.7
     beyond_sea_salt = element["S"] - element["Cl"] * 0.0259 / 0.550
     assert np.corrcoef(carbon, beyond_sea_salt)[0, 1] > 0.7
+
+
+@given(st.sampled_from(sorted(EXPEDITIONS)), st.integers(1, 3), st.integers(1, 3))
+@settings(deadline=None, max_examples=8)
+def test_more_cores_leave_the_first_ones_as_they_are(name: str, few: int, more: int) -> None:
+    sizes = {"sections_per_core": 1, "spectra_per_section": 3}
+    one, other = (named(name, 7, cores=cores, **sizes) for cores in (few, few + more))
+    assert (one.cores, other.cores, one.seed, other.title) == (few, few + more, 7, EXPEDITIONS[name].title)
+    np.testing.assert_array_equal(scan(one, few - 1, 0).spectra["counts"], scan(other, few - 1, 0).spectra["counts"])
+    assert named(name, None, cores=None) == EXPEDITIONS[name]
+
+
+def test_the_command_writes_as_many_as_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "--expedition",
+        "seed",
+        "--seed",
+        "8",
+        "--cores",
+        "3",
+        "--sections",
+        "2",
+        "--spectra",
+        "4",
+        "--step",
+        "20",
+        "--labels",
+        "5",
+        "--site",
+        "lab",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        cli.run(cli.app, ["virtual", str(tmp_path / "raw"), *words])
+    assert not ended.value.code, capsys.readouterr().err
+    said = tomllib.loads((tmp_path / "raw" / "contribution.toml").read_text(encoding="utf-8"))
+    assert said["expedition"]["site"] == "lab"
+    assert [len(core["section"]) for core in said["core"]] == [2, 2, 2]
+    assert said["core"][0]["section"][1]["top"] == "80 mm"
+    labels = pd.read_csv(tmp_path / "raw" / "laboratory.csv")
+    assert labels.groupby("core").size().tolist() == [5, 5, 5]
+    with zipfile.ZipFile(tmp_path / "raw" / "SEED-3_S2" / "XRF data.zip") as archive:
+        assert len(archive.namelist()) == 4
+    capsys.readouterr()
+    for word in ("--cores", "--labels", "--step"):
+        with pytest.raises(SystemExit) as ended:
+            cli.run(cli.app, ["virtual", str(tmp_path / "none"), word, "0"])
+        assert ended.value.code == 1
+        assert "not positive" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_unknown_settings_and_scanners_are_refused() -> None:

@@ -1,4 +1,8 @@
-"""Small cores of the virtual scanner at intensity level: any sediment on any machine, as bright as asked."""
+"""Small cores of the virtual scanner at intensity level: any sediment on any machine, as bright as asked.
+
+A bank of them would hold the same spectra; without one, hundreds of cores are made in seconds, for statistics over many
+collections (`training.trusting`). They are synthetic.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +19,31 @@ from corebank.virtual.expedition import Expedition, scan
 from corebank.virtual.instrument import INSTRUMENTS
 
 GRID = EnergyGrid(start=0.0, step=0.02, bins=2048)
-PROXIES = ("CaCO3", "TOC")
+"""Their energy axis: that of a new bank."""
+
+LENGTH = 800.0
+"""[mm] Length of a core."""
+
+LABORATORY = 0.02
+"""Standard deviation of a laboratory value, as a share of it."""
+PROXIES = ("CaCO3", "TOC", "Fe2O3")
+"""What is measured on them."""
 
 
 def cores(
     machine: str, setting: str, seeds: Iterable[int], *, rows: int = 10, brightness: tuple[float, float] = (1.0, 1.0)
 ) -> xr.Dataset:
-    """One core for each of `seeds`, `rows` spectra over 0.8 m; its true composition stands in ``CaCO3`` and ``TOC``.
+    """One core for each of `seeds`, `rows` spectra over `LENGTH`, with the true values of `PROXIES` at each of them.
 
     The tube of each core shines between `brightness[0]` and `brightness[1]` times as bright as the machine's, as tubes
-    of another age, other currents and other distances do.
+    of another age, other currents and other distances do. The core is called ``MACHINE-SETTING-SEED``.
     """
     parts = [_core(machine, setting, seed, rows, brightness) for seed in seeds]
     return xr.concat(parts, "spectrum", combine_attrs="override")
 
 
 def measurements(spectra: xr.Dataset) -> pd.DataFrame:
-    """What a laboratory finds at each spectrum, within 2 % of the truth."""
+    """What a laboratory finds at each spectrum, with an error of `LABORATORY`: a table as a catalog has it."""
     random = np.random.default_rng(0)
     tables = [
         pd.DataFrame(
@@ -43,7 +55,7 @@ def measurements(spectra: xr.Dataset) -> pd.DataFrame:
                 "depth_top": spectra["depth"].values - 5,
                 "depth_bottom": spectra["depth"].values + 5,
                 "proxy": proxy,
-                "value": spectra[proxy].values * (1 + random.normal(0, 0.02, spectra.sizes["spectrum"])),
+                "value": spectra[proxy].values * (1 + random.normal(0, LABORATORY, spectra.sizes["spectrum"])),
                 "unit": "wt%",
             }
         )
@@ -67,7 +79,7 @@ def _core(machine: str, setting: str, seed: int, rows: int, brightness: tuple[fl
         cores=1,
         sections_per_core=1,
         spectra_per_section=rows,
-        step=800 / rows,
+        step=LENGTH / rows,
         labels_per_core=1,
         seed=seed,
     )
