@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 import psutil
 
 from corebank import bank, contribution, parallel, virtual
+from tests import memory as resident
 
 SECTION = 500
 """Spectra of a section: those of Ardley Lake have 326 to 499, Lago Pato's 496."""
@@ -100,7 +100,7 @@ def measured(folder: str) -> None:
         start = time.perf_counter()
         done = ours(Path(folder), Path(scratch) / "bank")
         seconds = round(time.perf_counter() - start, 1)
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak = resident.peak() // 2**20
     print(json.dumps({"spectra": done, "peak": peak, "seconds": seconds}))
 
 

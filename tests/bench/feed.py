@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from corebank.bank import chunks
 from corebank.feed import Feed, slots
 from corebank.model import PRESETS, SpectrumMAE
 from corebank.normalize import Kind, Normalization
+from tests import memory as resident
 from tests.bench import contribute, published
 from tests.bench.bank import called
 from training.recipe import Optimiser
@@ -218,11 +218,7 @@ def peak(path: Path, often: int) -> int:
     """Stream an epoch of the repeated selection; the largest resident memory of this process [MB]."""
     for _ in fed(repeated(selected(path), often))():
         pass
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    # Linux lets ru_maxrss of a new process begin with the peak of the one that started it; VmHWM is its own.
-    return int(status.read_text().partition("VmHWM:")[2].split()[0]) // 1024
+    return resident.peak() // 2**20
 
 
 def memory(path: Path, repeats: Sequence[int]) -> dict[int, int]:

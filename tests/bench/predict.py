@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from corebank import bundle, predict, schema, uncertainty
 from corebank.bank import layout
 from corebank.model import PRESETS, ModelConfig, Quantifier
 from corebank.normalize import Normalization
+from tests import memory as resident
 from tests.bench import export
 
 SMALLEST = ModelConfig(patch=128, width=16, depth=1, heads=2, settings=False)
@@ -80,7 +80,7 @@ def lazy(spectra: int, bins: int = 2048) -> xr.Dataset:
 def peak(spectra: int, out: Path) -> int:
     """Quantify so many spectra to `out`, and return the largest resident memory of this process [MB]."""
     predict.write(predict.stream(model(SMALLEST), lazy(spectra)), out)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return resident.peak() // 2**20
 
 
 def memory(spectra: int) -> dict[int, int]:

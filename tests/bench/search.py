@@ -7,7 +7,6 @@ read and held ready), then each kind of search, the best and the median of twent
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from corebank import catalog
 from corebank.bank import descriptor, listing
 from corebank.bank import index as files
 from corebank.schema import EnergyGrid
+from tests import memory as resident
 
 ROUNDS = 20
 
@@ -114,7 +114,7 @@ def main(runs: int = 100_000, members: int = 100) -> dict[str, Any]:
         "members": members,
         "opening_s": round(opening, 2),
         "opening_cpu_s": round(opening_cpu, 2),
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "memory_mb": resident.peak() // 2**20,
         "search_ms": {},
     }
     for name, search in searches.items():

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import json, resource, sys
+import json, sys
 
 import dask.array as da
 import numpy as np
@@ -18,6 +18,7 @@ import xarray as xr
 
 from corebank.feed import Feed
 from corebank.normalize import Normalization
+from tests.memory import peak
 
 torch.set_num_threads(1)
 rows, shard = int(sys.argv[1]), 4096
@@ -37,10 +38,6 @@ chunks = (tuple(min(shard, rows - first) for first in range(0, rows, shard)), (2
 intensity = da.map_blocks(made, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0), np.float32))
 spectra = xr.Dataset({"intensity": (("spectrum", "energy"), intensity)})
 feed = Feed(spectra, normalization=Normalization(), batch_size=256, seed=0)
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 before, seen, peaks = peak(), np.zeros(rows, bool), []
