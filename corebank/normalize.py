@@ -58,10 +58,28 @@ class Normalization:
 
     def apply(self, rates: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_], Statistics]:
         """What `__call__` and `statistics` return for the same rates [count/s], in one pass over them."""
+        values, measured, taken = self.marked(rates)
+        return zeroed(values, measured), measured, taken
+
+    def marked(self, rates: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_], Statistics]:
+        """As `apply`, but what was not measured is not finite instead of 0, so that values can be kept without a mask.
+
+        Mean and standard deviation are over the measured bins, summed in float64: 2048 float32 squares lose digits.
+        """
         measured = np.isfinite(rates)
-        transformed = self._transform(rates, measured)
-        taken = _statistics(transformed, measured)
-        return np.where(measured, (transformed - taken.mean) / taken.scale, np.float32(0)), measured, taken
+        values = np.array(rates, dtype=np.float32)
+        if self.kind != "standardise":
+            np.maximum(values, 0, out=values)  # a table of spectra with the background taken off may dip below zero
+            (np.log1p if self.kind == "log" else np.sqrt)(values, out=values)
+            np.copyto(values, np.nan, where=~measured)  # minus infinity has become a number
+        count = np.maximum(np.count_nonzero(measured, axis=1)[:, None], 1)
+        mean = (zeroed(values, measured).sum(axis=1, keepdims=True, dtype=np.float64) / count).astype(np.float32)
+        values -= mean
+        squares = np.square(zeroed(values, measured))
+        spread = np.sqrt(squares.sum(axis=1, keepdims=True, dtype=np.float64) / count)
+        scale = np.maximum(spread, SMALLEST_SCALE).astype(np.float32)
+        values /= scale
+        return values, measured, Statistics(mean, scale)
 
     def tensors(self, rates_BE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: N803  (carries its shape)
         """`apply` for tensors of B spectra by E bins, on the device they are on; the same numbers but for rounding.
@@ -85,8 +103,7 @@ class Normalization:
 
     def statistics(self, rates: NDArray[Any]) -> Statistics:
         """What `__call__` takes out of the same rates [count/s] and `inverse` puts back."""
-        measured = np.isfinite(rates)
-        return _statistics(self._transform(rates, measured), measured)
+        return self.marked(rates)[2]
 
     def inverse(self, normalised: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
         """Rates [count/s] of normalised values, given the `statistics` of their spectra."""
@@ -106,18 +123,7 @@ class Normalization:
         """The normalization that `to_json` wrote."""
         return cls(**json.loads(text))
 
-    def _transform(self, rates: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
-        known = np.where(measured, rates, 0).astype(np.float32, copy=False)
-        if self.kind == "standardise":
-            return known
-        known = np.maximum(known, 0)  # a table of spectra with the background taken off may dip below zero
-        return np.log1p(known) if self.kind == "log" else np.sqrt(known)
 
-
-def _statistics(transformed: NDArray[np.float32], measured: NDArray[np.bool_]) -> Statistics:
-    """Mean and standard deviation over the measured bins, summed in float64: 2048 float32 squares lose digits."""
-    count = np.maximum(measured.sum(axis=1, keepdims=True), 1)
-    mean = np.where(measured, transformed, 0).sum(axis=1, keepdims=True, dtype=np.float64) / count
-    spread = np.where(measured, transformed - mean.astype(np.float32), 0)
-    scale = np.sqrt(np.square(spread).sum(axis=1, keepdims=True, dtype=np.float64) / count)
-    return Statistics(mean.astype(np.float32), np.maximum(scale, SMALLEST_SCALE).astype(np.float32))
+def zeroed(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`values` where `measured` and 0 elsewhere: their bits times 1 or 0, in a quarter of the time of `np.where`."""
+    return np.multiply(values.view(np.int32), measured, dtype=np.int32).view(np.float32)

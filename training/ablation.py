@@ -40,6 +40,7 @@ from cyclopts import App, Parameter
 from corebank import bundle, split
 from corebank.cli import run as run_program
 from corebank.errors import RecipeError, TrainingError
+from corebank.feed import MEMORY
 from training import data, probe, run
 from training.parsing import load, to_toml
 from training.pretrain import pretrain
@@ -79,6 +80,8 @@ def main(
     asked = read(ablation)
     chosen = asked.variants[BASE].data
     spectra, measurements = data.spectra(catalog, chosen), data.measurements(catalog, chosen)
+    if spectra["intensity"].nbytes <= MEMORY:
+        spectra = spectra.load()  # every variant reads it again
     folder = out or Path("runs") / ablation.stem
     found = ablate(asked, spectra, measurements, seeds, folder)
     found.to_csv(folder / "ablation.csv", index=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from corebank.bundle import DataLineage
 from corebank.errors import RegistryError, TrainingError
 from corebank.model import SpectrumMAE
 from corebank.normalize import Normalization
+from corebank.rows import aligned
 from training import continual, figures, forgetting, steplog
 from training.data import Sides
 from training.loop import PROBE, STOP, Look
@@ -50,7 +52,7 @@ class Judge:
     ) -> None:
         self._recipe, self._normalization = recipe, normalization
         trained, held, stop = (
-            spectra.isel(spectrum=np.flatnonzero(side)) for side in (sides.trained, sides.held, sides.stop)
+            aligned(spectra, np.flatnonzero(side)) for side in (sides.trained, sides.held, sides.stop)
         )
         if held["intensity"].nbytes <= MEMORY:
             held = held.load()  # looked at after every epoch
@@ -189,6 +191,9 @@ def said(report: Mapping[str, Any]) -> Iterator[str]:
     if "stopping" in report:
         stopping = report["stopping"]
         yield f"ended {stopping['ended']}; the weights are those of epoch {stopping['best_epoch']}"
+    if report.get("forgetting"):
+        for row in forgetting.forgotten(pd.DataFrame(report["forgetting"])).to_dict("records"):
+            yield f"{row['expedition']}: forgotten, the error of {row['measure']} grew by {row['change']:.1%}"
     for section, models in report.get("departed", {}).items():
         yield f"{section}: withdrawn since, seen by {', '.join(models) or 'the parent'}"
 
@@ -199,11 +204,15 @@ def _lines(scores: Scores) -> dict[str, float]:
 
 def _departed(sections: tuple[str, ...], lineage: DataLineage) -> Iterator[tuple[str, list[str]]]:
     """Each section with the registered models that have seen its core; the parent alone where no registry answers."""
+
+    @cache  # a core has many sections, and the registry may be far away
+    def models(core: str) -> list[str]:
+        try:
+            return [version.uri for version in hub.trained_on(*core.split("/", 2))]
+        except RegistryError:
+            return []
+
     for section in sections:
         # A core's name may hold a slash: the lineage says where it ends.
         core = next((one for one in lineage.cores if section.startswith(f"{one}/")), section)
-        site, expedition, name = core.split("/", 2)
-        try:
-            yield section, [version.uri for version in hub.trained_on(site, expedition, name)]
-        except RegistryError:
-            yield section, []
+        yield section, models(core)

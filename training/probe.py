@@ -153,12 +153,6 @@ class Probe:
         return found
 
 
-def mean(scores: Scores) -> float:
-    """The mean over expeditions and proxies: the one number that training is stopped by; NaN of none."""
-    every = [error for proxies in scores.values() for error in proxies.values()]
-    return float(np.mean(every)) if every else float("nan")
-
-
 def ridge(features: Floats, target: Floats, groups: NDArray[np.str_]) -> tuple[Floats, float]:
     """Weights (W,) and intercept of ridge regression, its penalty the best when each group is left out once.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corebank.normalize import SMALLEST_SCALE, Normalization
+from corebank.normalize import Normalization
 
 MEMORY = 384 * 2**20
 """[byte] A selection that fits in here is read and normalised once and not once an epoch; ranks together keep no more.
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
     """n rows by E bins."""
 
     values: NDArray[np.float32]
-    """(n, E) normalised, or rates [count/s]; NaN where not measured."""
+    """(n, E) normalised, or rates [count/s]; not finite where not measured."""
 
     mean: NDArray[np.float32]
     """(n, 1) as in `corebank.normalize.Statistics`; unused beside rates."""
@@ -60,35 +60,9 @@ class Slots:
             if self._normalization is None:
                 self._rows.values[into] = piece
             else:
-                values, mean, scale = normalised(self._normalization, piece)
+                values, _, (mean, scale) = self._normalization.marked(piece)
                 self._rows.values[into], self._rows.mean[into], self._rows.scale[into] = values, mean, scale
 
     def get(self, slots: NDArray[np.int64]) -> Rows:
         """Copies of what was written into `slots` (n,)."""
         return Rows(*(part.take(slots, axis=0) for part in self._rows))
-
-
-def normalised(normalization: Normalization, rates: NDArray[Any]) -> Rows:
-    """What `Normalization.apply` makes of rates (n, E) [count/s], to the same bits, in less than half of its time.
-
-    Here NaN marks what was not measured, so that no mask has to be kept beside the values.
-    """
-    measured = np.isfinite(rates)
-    values = np.array(rates, dtype=np.float32)
-    if normalization.kind != "standardise":
-        np.maximum(values, 0, out=values)
-        (np.log1p if normalization.kind == "log" else np.sqrt)(values, out=values)
-        np.copyto(values, np.nan, where=~measured)  # minus infinity has become a number
-    count = np.maximum(np.count_nonzero(measured, axis=1)[:, None], 1)
-    mean = (zeroed(values, measured).sum(axis=1, keepdims=True, dtype=np.float64) / count).astype(np.float32)
-    values -= mean
-    squares = np.square(zeroed(values, measured))
-    spread = np.sqrt(squares.sum(axis=1, keepdims=True, dtype=np.float64) / count)
-    scale = np.maximum(spread, SMALLEST_SCALE).astype(np.float32)
-    values /= scale
-    return Rows(values, mean, scale)
-
-
-def zeroed(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """`values` where `measured` and 0 elsewhere: their bits times 1 or 0, in a quarter of the time of `np.where`."""
-    return np.multiply(values.view(np.int32), measured, dtype=np.int32).view(np.float32)

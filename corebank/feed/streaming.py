@@ -20,9 +20,9 @@ from corebank.feed.batch import Batch, settings
 from corebank.feed.blocks import Blocks
 from corebank.feed.order import BUFFER, Order, Plan, order
 from corebank.feed.sampling import Sampling
-from corebank.feed.slots import Slots, zeroed
+from corebank.feed.slots import Slots
 from corebank.model import SETTINGS
-from corebank.normalize import Normalization
+from corebank.normalize import Normalization, zeroed
 from corebank.schema import EnergyGrid
 
 READERS = 4

@@ -16,9 +16,8 @@ from corebank import feed
 from corebank.augment import Augmentation
 from corebank.errors import FeedError
 from corebank.feed import Batch, slots
-from corebank.feed.slots import normalised
 from corebank.normalize import KINDS, Normalization
-from tests.feed.selections import Noting, bits, flat, make, rates, same, selection, sizes
+from tests.feed.selections import Noting, flat, make, rates, same, selection, sizes
 from tests.model.cores import cores
 
 VARIED = Augmentation(thinning=0.5, gain=0.01, offset=0.1, resolution=0.5, cut=0.5)
@@ -100,27 +99,6 @@ def test_rows_arrive_with_their_own_values_and_settings(kind: Any) -> None:
         np.testing.assert_array_equal(batch.scale_B1.numpy(), taken.scale[rows])
         np.testing.assert_array_equal(batch.settings_BS.numpy(), known[rows])
         assert batch.values_BE.dtype == batch.mean_B1.dtype == batch.scale_B1.dtype == torch.float32
-
-
-@given(
-    st.sampled_from(KINDS),
-    st.sampled_from([np.float32, np.float64]),
-    st.lists(
-        st.lists(st.one_of(st.floats(-1e3, 1e6), st.sampled_from([np.nan, np.inf, -np.inf])), min_size=7, max_size=7),
-        min_size=1,
-        max_size=5,
-    ),
-)
-def test_rows_are_normalised_to_the_bits_of_the_normalization(kind: Any, dtype: Any, found: list[list[float]]) -> None:
-    """Also what is not measured, flat or below zero."""
-    normalization, array = Normalization(kind=kind), np.array(found, dtype)
-    with np.errstate(invalid="ignore"):  # infinities
-        values, measured, taken = normalization.apply(array)
-        mine = normalised(normalization, array)
-    assert np.array_equal(np.isfinite(mine.values), measured)
-    assert torch.equal(bits(torch.from_numpy(slots.zeroed(mine.values, measured))), bits(torch.from_numpy(values)))
-    assert np.array_equal(mine.mean, taken.mean)
-    assert np.array_equal(mine.scale, taken.scale)
 
 
 def test_a_selection_too_large_to_keep_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:

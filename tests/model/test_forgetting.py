@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pandera.errors import SchemaError
 
 from corebank.errors import TrainingError
+from training.examined import said
 from training.forgetting import EARLIER, NEW, RECONSTRUCTION, draw, forgotten, matrix, schema
 
 ERRORS = st.floats(1e-4, 10)
@@ -55,6 +56,13 @@ def test_only_earlier_expeditions_beyond_the_tolerance_are_forgotten() -> None:
     assert [tuple(row) for row in found[["expedition", "measure"]].to_numpy()] == [("lab/old", RECONSTRUCTION)]
     found = forgotten(matrix(BEFORE, worse, earlier=("lab/old",)))
     assert found["expedition"].tolist() == ["lab/old"]
+
+
+def test_a_run_says_what_it_has_forgotten_and_nothing_of_the_rest() -> None:
+    table = matrix(BEFORE, AFTER, earlier=("lab/old", "lab/kept"))
+    report = {"validation": {}, "machines": {}, "forgetting": table.to_dict("records")}
+    assert list(said(report)) == ["lab/old: forgotten, the error of reconstruction grew by 50.0%"]
+    assert list(said(report | {"forgetting": []})) == []
 
 
 def test_what_the_parent_was_not_judged_on_has_no_change() -> None:

@@ -122,7 +122,6 @@ def test_the_weights_of_the_encoder_stay_and_a_second_look_says_the_same() -> No
     assert first == asked.scores(one, LOG)
     assert first[0] != first[1]
     assert all(torch.equal(before[name], weight) for name, weight in one.state_dict().items())
-    assert probe.mean(first[0]) == pytest.approx(np.mean(list(first[0]["lab/cruise"].values())))
 
 
 def test_an_interval_over_both_sides_of_a_split_judges_nobody() -> None:
@@ -146,7 +145,6 @@ def test_where_there_are_no_labels_nothing_is_said() -> None:
     assert probe.score(network(), LOG, learnt, held, labels[labels["core"] != "D"], ["CaCO3"]) == {}
     assert probe.score(network(), LOG, learnt, held, labels[labels["core"] == "D"], ["CaCO3"]) == {}
     assert probe.score(network(), LOG, learnt, held, labels, []) == {}
-    assert np.isnan(probe.mean({}))
 
 
 def test_a_proxy_that_nobody_measured_is_refused() -> None:
