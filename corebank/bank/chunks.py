@@ -73,11 +73,6 @@ def documents_digest(arrays: Mapping[str, Any]) -> str:
     return _digest(documents)
 
 
-def put(store: Any, objects: Mapping[str, bytes]) -> None:
-    """Write chunks or shards, all at once: key -> bytes."""
-    sync(_put(store, objects))
-
-
 def refuse_changed(store: Any, group: str, about: Mapping[str, Any]) -> None:
     """Raise `BankError` unless the documents of a group's arrays are those that `DOCUMENTS` among `about` stands for.
 
@@ -155,11 +150,6 @@ def _present(key: str, value: Buffer | None) -> Buffer | None:
     if value is None and mark and not key.endswith("zarr.json"):
         raise BankError(path, f"chunk {place} is not there", "Restore the bank from a copy; corebank verify lists all")
     return value
-
-
-async def _put(store: Any, objects: Mapping[str, bytes]) -> None:
-    made = default_buffer_prototype().buffer
-    await asyncio.gather(*(store.set(key, made.from_bytes(content)) for key, content in objects.items()))
 
 
 async def _names(store: Any, group: str) -> list[str]:

@@ -32,14 +32,14 @@ import pandas as pd
 import xarray as xr
 
 from corebank import __version__, schema
-from corebank.bank import filling, layout
+from corebank.bank import layout
 from corebank.contribution.laboratory import COLUMNS
 from corebank.errors import BankError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS = filling.SHARD
+ROWS = layout.SHARD
 """Spectra that are on their way at once, and those of one row group of Parquet: 32 MB of float32 by 2,048 bins."""
 
 _TEXT = np.dtype("O", metadata={"element_type": str})
@@ -134,8 +134,8 @@ def _zarr(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) -> 
     for name, array in ready.variables.items():
         if array.ndim == 2:
             coded[name] = {
-                "chunks": (min(filling.CHUNK, rows), array.shape[1]),
-                "shards": (filling.shard(rows), array.shape[1]),
+                "chunks": (min(layout.CHUNK, rows), array.shape[1]),
+                "shards": (layout.shard(rows), array.shape[1]),
                 "compressors": layout.codecs(array.dtype.str),
             }
         elif array.dims == ("spectrum",):
@@ -152,7 +152,7 @@ def _netcdf(spectra: xr.Dataset, out: Path, measurements: pd.DataFrame | None) -
     ready, coded = _ready(spectra, _TEXT), {}
     for name, array in ready.variables.items():
         if array.ndim == 2 and array.size:
-            chunk = (min(filling.CHUNK, array.shape[0]), array.shape[1])
+            chunk = (min(layout.CHUNK, array.shape[0]), array.shape[1])
             coded[name] = {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunk}
     ready.to_netcdf(out, engine="h5netcdf", encoding=_times(ready, coded))
     if measurements is not None:
