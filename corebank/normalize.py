@@ -73,9 +73,10 @@ class Normalization:
             (np.log1p if self.kind == "log" else np.sqrt)(values, out=values)
             np.copyto(values, np.nan, where=~measured)  # minus infinity has become a number
         count = np.maximum(np.count_nonzero(measured, axis=1)[:, None], 1)
-        mean = (zeroed(values, measured).sum(axis=1, keepdims=True, dtype=np.float64) / count).astype(np.float32)
+        known = zeroed(values, measured)
+        mean = (known.sum(axis=1, keepdims=True, dtype=np.float64) / count).astype(np.float32)
         values -= mean
-        squares = np.square(zeroed(values, measured))
+        squares = np.square(zeroed(values, measured, out=known), out=known)
         spread = np.sqrt(squares.sum(axis=1, keepdims=True, dtype=np.float64) / count)
         scale = np.maximum(spread, SMALLEST_SCALE).astype(np.float32)
         values /= scale
@@ -124,6 +125,13 @@ class Normalization:
         return cls(**json.loads(text))
 
 
-def zeroed(values: NDArray[np.float32], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """`values` where `measured` and 0 elsewhere: their bits times 1 or 0, in a quarter of the time of `np.where`."""
-    return np.multiply(values.view(np.int32), measured, dtype=np.int32).view(np.float32)
+def zeroed(
+    values: NDArray[np.float32], measured: NDArray[np.bool_], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """`values` where `measured` and 0 elsewhere: their bits times 1 or 0, in a quarter of the time of `np.where`.
+
+    `out` takes the result, and may be `values`: memory that is not asked for again costs no page faults.
+    """
+    into = np.empty_like(values) if out is None else out
+    np.multiply(values.view(np.int32), measured, out=into.view(np.int32))
+    return into

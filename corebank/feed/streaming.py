@@ -196,7 +196,7 @@ class Feed:
         settings_BS = self._settings[row_B].to(self._device)  # noqa: N806
         if self._augmentation is None or self._grid is None:
             measured = np.isfinite(held.values)
-            arrays = (zeroed(held.values, measured), measured, held.mean, held.scale)
+            arrays = (zeroed(held.values, measured, out=held.values), measured, held.mean, held.scale)
             values, known, mean, scale = (torch.from_numpy(array).to(self._device) for array in arrays)
             return Batch(values, known, settings_BS, row_B, mean, scale)
         chance = np.random.SeedSequence((self._seed, *number, self._rank)).generate_state(1, np.uint64)
