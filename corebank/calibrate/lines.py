@@ -34,7 +34,7 @@ _TUNGSTEN = (("W La", xraylib.LA_LINE), ("W Lb", xraylib.LB_LINE))
 """Lines of the filament's tungsten on the anode: found in every Itrax run looked at."""
 
 _COMPTON = {"Mo": 16.48, "Rh": 18.9, "Ag": 20.6}
-"""Energy of the K alpha line of an anode after Compton scattering by about 100 degrees [keV], where the scattered peak
+"""Energy of the K alpha line of an anode after Compton scattering by about 140 degrees [keV], where the scattered peak
 of CD166/19 and Ardley Lake stands; too broad to be exact, so it helps to find an axis and does not refine it."""
 
 ANODES = ("Mo", "Rh", "Cr", "Ag", "W")
