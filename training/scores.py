@@ -32,7 +32,8 @@ def score(measured: Floats, predicted: Floats) -> dict[str, float]:
     truth, error = measured[both], (predicted - measured)[both]
     if not truth.size:
         return dict.fromkeys(NUMBERS, math.nan) | {"n": 0}
-    spread = float(np.square(truth - truth.mean()).sum())
+    # Rounding makes the mean of equal values another value than theirs, so their sum of squares alone is not 0.
+    spread = float(np.square(truth - truth.mean()).sum()) if np.ptp(truth) > 0 else 0.0
     rmse = float(np.sqrt(np.square(error).mean()))
     low, high = np.quantile(truth, (0.25, 0.75))
     return {

@@ -92,6 +92,11 @@ def test_an_interval_holds_its_number_and_needs_three_cores(data: tuple[np.ndarr
         assert math.isnan(point["r2"])
 
 
+def test_equal_values_have_no_r2_however_their_mean_is_rounded() -> None:
+    found = scores.score(np.full(3, 682.961), np.zeros(3))
+    assert math.isnan(found["r2"]) and math.isnan(found["rpiq"]) and found["rmse"] == pytest.approx(682.961)
+
+
 def test_an_interval_holds_its_number_even_where_no_draw_reaches_it() -> None:
     measured = np.tile([-1.0, 1.0], 500)  # one label a core: any other draw varies less, and has the same error
     found = scores.bootstrap(measured, measured + 0.5, np.arange(1000).astype(str))
