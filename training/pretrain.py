@@ -49,6 +49,7 @@ def main(
     resume: bool = False,
     out: Path | None = None,
     scheduler: str = "",
+    scratch: Path | None = None,
 ) -> None:
     """Pretrain a foundation model and print where it is.
 
@@ -66,6 +67,9 @@ def main(
         Folder of the run; runs/pretrain-HASH unless given.
     scheduler
         Dask scheduler (tcp://host:port) whose workers read the spectra; threads of this process do without.
+    scratch
+        Folder on a local disk. Spectra that do not fit into memory are kept there until the run ends, 8 kB each and
+        process, so that the bank is read in the first epoch only.
     """
     settings = load(recipe, Pretraining, **({"parent": from_} if from_ else {}))
     with parallel.scheduler(scheduler), team(run.device_of(settings)) as here:
@@ -76,7 +80,9 @@ def main(
         spectra = data.spectra(catalog, settings.data)
         values = data.measurements(catalog, settings.data) if settings.probe.proxies else None
         try:
-            model, report = pretrain(settings, spectra, folder, measurements=values, resume=resume, here=here)
+            model, report = pretrain(
+                settings, spectra, folder, measurements=values, resume=resume, here=here, scratch=scratch
+            )
         except TerminatedError as ended:
             if here.first:
                 print(f"corebank: {ended}", file=sys.stderr)
@@ -94,6 +100,7 @@ def pretrain(
     measurements: pd.DataFrame | None = None,
     resume: bool = False,
     here: Team | None = None,
+    scratch: Path | None = None,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Train on `spectra`, checkpoint into `folder`; returns the model and the report for ``metrics.json``.
 
@@ -111,6 +118,8 @@ def pretrain(
         Go on from the checkpoint, if there is one yet.
     here
         This process among several. All but the first return a model and a report without any judgement.
+    scratch
+        As in `corebank.feed.Feed`.
 
     Raises
     ------
@@ -144,6 +153,7 @@ def pretrain(
         times=None if (times == 1).all() else times,
         augmentation=recipe.augmentation if recipe.augmentation.on else None,
         device=str(network.cls_token.device),
+        scratch=scratch,
     )
     judge = examined.Judge(recipe, normalization, spectra, sides, measurements) if here.first else None
     before = judge.expeditions(network) if judge is not None and parent is not None else {}

@@ -18,8 +18,8 @@ MEMORY = 384 * 2**20
 More would save little: blocks come ten times faster than the smallest network learns from them."""
 
 PIECE = 128
-"""Rows normalised at a time: a megabyte, about what a core's second-level cache holds. With fewer, the threads spend their
-time on handing Python's lock to each other."""
+"""Rows normalised at a time: a megabyte, about what a core's second-level cache holds. With fewer, the threads spend
+their time on handing Python's lock to each other."""
 
 
 class Rows(NamedTuple):
@@ -57,13 +57,34 @@ class Slots:
     def put(self, slots: NDArray[np.int64], rates: NDArray[Any], rows: NDArray[np.int64]) -> None:
         """Write `rows` (n,) of a block's `rates` (block, E) [count/s] into `slots` (n,)."""
         for first in range(0, len(rows), PIECE):
-            piece, into = rates[rows[first : first + PIECE]], slots[first : first + PIECE]
-            if self._normalization is None:
-                self._rows.values[into] = piece
-            else:
-                values, _, (mean, scale) = self._normalization.marked(piece)
-                self._rows.values[into], self._rows.mean[into], self._rows.scale[into] = values, mean, scale
+            self._write(slots[first : first + PIECE], self._made(rates[rows[first : first + PIECE]]))
+
+    def made(self, rates: NDArray[Any]) -> Rows:
+        """A block's `rates` (block, E) [count/s] as slots hold them."""
+        made = Rows(*(np.empty((len(rates), width), np.float32) for width in (self._rows.values.shape[1], 1, 1)))
+        for first in range(0, len(rates), PIECE):
+            for part, piece in zip(made, self._made(rates[first : first + PIECE]), strict=True):
+                part[first : first + PIECE] = piece
+        return made
+
+    def copy(self, slots: NDArray[np.int64], made: Rows, rows: NDArray[np.int64]) -> None:
+        """Write `rows` (n,) of a block that is `made` already into `slots` (n,)."""
+        for first in range(0, len(rows), PIECE):
+            here = rows[first : first + PIECE]
+            self._write(slots[first : first + PIECE], Rows(*(part[here] for part in made)))
 
     def get(self, slots: NDArray[np.int64]) -> Rows:
         """Copies of what was written into `slots` (n,)."""
         return Rows(*(part.take(slots, axis=0) for part in self._rows))
+
+    def _write(self, slots: NDArray[np.int64], made: Rows) -> None:
+        for part, piece in zip(self._rows, made, strict=True):
+            part[slots] = piece
+
+    def _made(self, rates: NDArray[Any]) -> Rows:
+        """Rates (n, E) [count/s] as slots hold them."""
+        if self._normalization is None:
+            unused = np.zeros((len(rates), 1), np.float32)
+            return Rows(rates.astype(np.float32, copy=False), unused, unused)
+        values, _, (mean, scale) = self._normalization.marked(rates)
+        return Rows(values, mean, scale)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context, copy_context
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from corebank.feed.batch import Batch, settings
 from corebank.feed.blocks import Blocks
 from corebank.feed.order import BUFFER, Order, Plan, order
 from corebank.feed.sampling import Sampling
+from corebank.feed.scratch import Scratch
 from corebank.feed.slots import Slots
 from corebank.model import SETTINGS
 from corebank.normalize import Normalization, zeroed
@@ -64,12 +66,15 @@ class Feed:
         Vary rates before they are normalised, by chance that seed, epoch, number of the batch and rank decide.
     device
         Where batches are put, and where they are augmented.
+    scratch
+        Folder on a local disk. A selection that does not fit into memory is kept there, normalised, in a file that is
+        gone with the feed: the bank is read in the first epoch only. None reads it in each.
 
     Raises
     ------
     FeedError
         When the selection is empty, holds no intensity, or names an anode that is no element; when `times` are no
-        numbers for its spectra, or there is no such rank.
+        numbers for its spectra, or there is no such rank; when the disk of `scratch` has too little room.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Feed:
         times: NDArray[np.float64] | None = None,
         augmentation: Augmentation | None = None,
         device: str | torch.device = "cpu",
+        scratch: Path | None = None,
     ) -> None:
         if "intensity" not in spectra:
             raise FeedError("feed", "the selection has no intensity", "Open it at the intensity level")
@@ -108,6 +114,9 @@ class Feed:
         self._kept: Slots | None = None
         if self.rows * self._blocks.bins * 4 * world <= slots.MEMORY:
             self._kept = self._slots(self.rows)
+        self._scratch: Scratch | None = None
+        if self._kept is None and scratch is not None:
+            self._scratch = Scratch(scratch, self._blocks.edges, self._blocks.bins)
         self._spare: list[Slots] = []
         self._there: set[int] = set()
 
@@ -186,7 +195,12 @@ class Feed:
 
     def _read(self, block: int, rows: NDArray[np.int64], into: NDArray[np.int64], room: Slots) -> None:
         """Read a block, and put `rows` of the selection into the slots `into`; runs in a reader's thread."""
-        room.put(into, self._blocks.read(block), rows - self._blocks.edges[block])
+        rows = rows - self._blocks.edges[block]
+        if self._scratch is None:
+            room.put(into, self._blocks.read(block), rows)
+        else:
+            held = self._scratch.rows(block, lambda: room.made(self._blocks.read(block)))
+            room.copy(into, held, rows)
         if room is self._kept:
             self._there.add(block)
 

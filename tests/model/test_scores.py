@@ -94,7 +94,9 @@ def test_an_interval_holds_its_number_and_needs_three_cores(data: tuple[np.ndarr
 
 def test_equal_values_have_no_r2_however_their_mean_is_rounded() -> None:
     found = scores.score(np.full(3, 682.961), np.zeros(3))
-    assert math.isnan(found["r2"]) and math.isnan(found["rpiq"]) and found["rmse"] == pytest.approx(682.961)
+    assert math.isnan(found["r2"])
+    assert math.isnan(found["rpiq"])
+    assert found["rmse"] == pytest.approx(682.961)
 
 
 def test_an_interval_holds_its_number_even_where_no_draw_reaches_it() -> None:
