@@ -59,22 +59,23 @@ class Scratch:
     def rows(self, block: int, make: Callable[[], Rows]) -> Rows:
         """The rows of a block, from the file; the first time what `make` returns, which is then written there.
 
-        Raises `FeedError` when the disk is full.
+        Raises `FeedError` when the disk is full, or has lost what was written.
         """
         first, last = self._edges[block : block + 2].tolist()
         if block in self._there:
             held = Rows(*(np.empty((last - first, width), np.float32) for width in (self._bins, 1, 1)))
             with self._lock:
                 self._file.seek(first * self._a_row)
-                for part in held:
-                    self._file.readinto(part.data.cast("B"))
+                whole = all(self._file.readinto(part.data.cast("B")) == part.nbytes for part in held)
+            if not whole:
+                raise FeedError(self._folder, "the scratch file is shorter than what was written", "Look at the disk")
             return held
         made = make()
         try:
             with self._lock:
                 self._file.seek(first * self._a_row)
                 for part in made:
-                    self._file.write(np.ascontiguousarray(part).data.cast("B"))
+                    self._file.write(part.data.cast("B"))
                 self._file.flush()
         except OSError as error:
             raise FeedError(

@@ -57,13 +57,13 @@ class Slots:
     def put(self, slots: NDArray[np.int64], rates: NDArray[Any], rows: NDArray[np.int64]) -> None:
         """Write `rows` (n,) of a block's `rates` (block, E) [count/s] into `slots` (n,)."""
         for first in range(0, len(rows), PIECE):
-            self._write(slots[first : first + PIECE], self._made(rates[rows[first : first + PIECE]]))
+            self._write(slots[first : first + PIECE], self._scaled(rates[rows[first : first + PIECE]]))
 
     def made(self, rates: NDArray[Any]) -> Rows:
         """A block's `rates` (block, E) [count/s] as slots hold them."""
         made = Rows(*(np.empty((len(rates), width), np.float32) for width in (self._rows.values.shape[1], 1, 1)))
         for first in range(0, len(rates), PIECE):
-            for part, piece in zip(made, self._made(rates[first : first + PIECE]), strict=True):
+            for part, piece in zip(made, self._scaled(rates[first : first + PIECE]), strict=True):
                 part[first : first + PIECE] = piece
         return made
 
@@ -81,7 +81,7 @@ class Slots:
         for part, piece in zip(self._rows, made, strict=True):
             part[slots] = piece
 
-    def _made(self, rates: NDArray[Any]) -> Rows:
+    def _scaled(self, rates: NDArray[Any]) -> Rows:
         """Rates (n, E) [count/s] as slots hold them."""
         if self._normalization is None:
             unused = np.zeros((len(rates), 1), np.float32)

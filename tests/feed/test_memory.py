@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 PROGRAM = """
 import json, sys
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -37,7 +39,8 @@ def made(block_info=None):
 chunks = (tuple(min(shard, rows - first) for first in range(0, rows, shard)), (2048,))
 intensity = da.map_blocks(made, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0), np.float32))
 spectra = xr.Dataset({"intensity": (("spectrum", "energy"), intensity)})
-feed = Feed(spectra, normalization=Normalization(), batch_size=256, seed=0)
+scratch = Path(sys.argv[2]) if sys.argv[2:] else None
+feed = Feed(spectra, normalization=Normalization(), batch_size=256, seed=0, scratch=scratch)
 
 
 before, seen, peaks = peak(), np.zeros(rows, bool), []
@@ -52,10 +55,12 @@ print(json.dumps({"bytes": intensity.nbytes, "seen": int(seen.sum()), "before": 
 
 
 @pytest.mark.slow
-def test_streaming_far_more_than_memory_stays_below_a_gigabyte() -> None:
+@pytest.mark.parametrize("scratch", [False, True], ids=["streamed", "scratch"])
+def test_streaming_far_more_than_memory_stays_below_a_gigabyte(scratch: bool, tmp_path: Path) -> None:
     """3.3 GB of intensity, eight times what a feed keeps and 24 times its buffer: flat after the first quarter."""
     rows = 400_000
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(rows)], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", PROGRAM, str(rows), *([str(tmp_path)] if scratch else [])]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     assert told["bytes"] > 3e9
     assert told["seen"] == rows

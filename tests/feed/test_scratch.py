@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -72,12 +75,18 @@ def test_a_disk_without_room_and_a_folder_that_is_not_there_are_refused(
         make(selection([4, 1]), scratch=tmp_path)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+class Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_disk_that_fills_up_on_the_way_ends_the_epoch_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    full = Full()
     monkeypatch.setattr(slots, "MEMORY", 0)
-    full = Path("/dev/full").open("r+b")  # noqa: SIM115  (the feed closes it)
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
     one = make(selection([9, 4, 11]), scratch=tmp_path)
     with pytest.raises(FeedError, match="the scratch file cannot be written: No space left on device"):
@@ -85,3 +94,14 @@ def test_a_disk_that_fills_up_on_the_way_ends_the_epoch_with_a_reason(
     del one
     gc.collect()
     assert full.closed
+
+
+def test_what_a_disk_has_lost_is_not_taken_for_spectra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = io.BytesIO()
+    monkeypatch.setattr(slots, "MEMORY", 0)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: kept)
+    one = make(selection([9, 4, 11]), scratch=tmp_path)
+    assert list(one.epoch(0))
+    kept.truncate(len(kept.getvalue()) - 1)
+    with pytest.raises(FeedError, match="shorter than what was written"):
+        list(one.epoch(1))

@@ -20,6 +20,7 @@ from corebank import bundle
 from corebank.augment import Augmentation
 from corebank.bundle import Bundle
 from corebank.errors import RecipeError, TrainingError
+from corebank.feed import slots
 from corebank.model import SpectrumMAE
 from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, cores, laboratory
@@ -246,6 +247,15 @@ def test_the_scale_of_half_precision_is_resumed(tmp_path: Path, monkeypatch: pyt
     resumed, report = pretrain(recipe, cores(), path, resume=True)
     assert report["skipped_steps"] == whole["skipped_steps"]
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in unbroken.weights.items())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_scratch_file_changes_no_bit_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MEMORY", 0)
+    recipe = replace(ONE, epochs=2)
+    without, _ = pretrain(recipe, cores(), folder(tmp_path / "without"))
+    with_it, _ = pretrain(recipe, cores(), folder(tmp_path / "with"), scratch=tmp_path)
+    assert all(torch.equal(with_it.weights[name], weight) for name, weight in without.weights.items())
 
 
 @pytest.mark.usefixtures("quick")
