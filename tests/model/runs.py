@@ -1,9 +1,9 @@
 """Small pretraining runs for the tests: in this process, or in one of its own that ends as it is told.
 
-    python -m tests.model.runs FOLDER [--resume] [--end KILL|TERM|ERROR at step|write N]
+    python -m tests.model.runs FOLDER [--resume] [--scratch] [--end KILL|TERM|ERROR at step|write N]
 
 reads ``recipe.toml`` in FOLDER, trains on the tests' small cores, and leaves the bundle there. As one of several
-processes where torchrun's environment says so.
+processes where torchrun's environment says so. With ``--scratch`` nothing stays in memory, all in a file in FOLDER.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import xarray as xr
 from corebank import bundle
 from corebank.augment import Augmentation
 from corebank.bundle import Bundle
+from corebank.feed import slots
 from tests.model.cores import CONFIG, cores, laboratory
 from training import checkpoint
 from training.parsing import load, to_toml
@@ -144,12 +145,16 @@ def main(words: list[str]) -> int:
         how, place, number, *whose = words[words.index("--end") + 1].split(":")
         if not whose or whose[0] == os.environ.get("RANK"):
             _ends(how, place, int(number))
+    scratch = path if "--scratch" in words else None
+    if scratch:
+        slots.MEMORY = 0
     recipe = load(path / "recipe.toml", Pretraining)
     try:
         with team("cpu") as member:
             spectra, values = selection(), laboratory(selection())
+            resume = "--resume" in words
             model, report = pretrain(
-                recipe, spectra, path, measurements=values, resume="--resume" in words, here=member
+                recipe, spectra, path, measurements=values, resume=resume, here=member, scratch=scratch
             )
     except TerminatedError as error:
         print(error, file=sys.stderr)

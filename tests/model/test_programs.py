@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from corebank import bundle
 from corebank.cli import run as run_program
 from training import evaluate, finetune, pretrain
 
@@ -118,6 +120,23 @@ def test_sigterm_ends_the_program_so_that_resume_goes_on(here: Path, small_bank:
     assert "corebank: run: ended by SIGTERM after step" in said
     assert said.strip().endswith("Go on with --resume.")
     assert Path("run/checkpoint/last.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_reads_changes_no_bit_of_the_model(here: Path, small_bank: Path) -> None:
+    from distributed import LocalCluster
+
+    words: list[str | Path] = ["p.toml", "--catalog", small_bank / "catalog.yaml"]
+    assert call(pretrain, *words, "--out", "here") == 0
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        asked = cluster.scheduler.transition_counter
+        assert call(pretrain, *words, "--out", "there", "--scheduler", cluster.scheduler_address) == 0
+        assert cluster.scheduler.transition_counter > asked, "the cluster was not asked for anything"
+    alone, helped = (bundle.load(Path(one) / "bundle").weights for one in ("here", "there"))
+    assert alone.keys() == helped.keys()
+    assert all(torch.equal(helped[name], weight) for name, weight in alone.items())
 
 
 def torchrun(catalog: Path) -> subprocess.CompletedProcess[str]:

@@ -58,6 +58,13 @@ def test_two_processes_give_the_losses_of_one(alone: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_two_processes_with_scratch_files_do_too(alone: Path, tmp_path: Path) -> None:
+    path = runs.folder(tmp_path / "two", RECIPE)
+    assert [code for code, _ in runs.ended(runs.start(path, "--scratch", world=2))] == [0, 0]
+    assert_alike(path, alone)
+
+
+@pytest.mark.slow
 def test_three_processes_of_which_some_have_no_spectrum_of_the_last_batch_do_too(tmp_path: Path) -> None:
     """25 spectra in batches of 8, and the loss of counts: of the last batch two processes have nothing."""
     recipe = replace(RECIPE, loss="poisson", balance=0.0, split=replace(RECIPE.split, held_out=("B", "C", "D", "E")))
