@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corebank import readers
 from corebank.errors import ReadError
-from corebank.readers.files import entries, natural
+from corebank.readers.files import entries, loaded, natural
 from tests.scanner import (
     avaatech_spe,
     contents,
@@ -108,6 +108,31 @@ def test_a_damaged_archive_is_refused_or_read_and_never_breaks_the_program(
     assert all(where.startswith("x.zip") for where in damaged)
     for run in (run for one in read_in for run in one.runs):  # what is read of it is whole
         assert all(row.tobytes() in GOOD for row in run["counts"].values)
+
+
+def test_the_contents_of_an_archive_are_listed_once_however_many_blocks_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when it has changed."""
+    listed: list[Path] = []
+
+    class Noting(zipfile.ZipFile):
+        def __init__(self, path: Path) -> None:
+            listed.append(path)
+            super().__init__(path)
+
+    packed = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for path in packed:
+        write_zip(path, {f"L{row}.spe": f"{path.stem}{row}".encode() for row in range(6)})
+    monkeypatch.setattr(zipfile, "ZipFile", Noting)
+    found, _ = entries(tmp_path)
+    blocks = [found[start : start + 2] for start in range(6, 12, 2)]
+    assert [file.content for block in blocks for file in loaded(block)] == [f"b{row}".encode() for row in range(6)]
+    assert listed == packed
+    monkeypatch.undo()
+    write_zip(packed[1], {f"L{row}.spe": b"changed" for row in range(6)})
+    assert {file.content for file in loaded(found[6:])} == {b"changed"}
+    assert [file.content for file in loaded(found[:1])] == [b"a0"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 30, 500, -1])
