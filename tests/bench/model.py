@@ -149,6 +149,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["fused"] = way.fused
         if way.compiled:
+            from torch._dynamo import config as dynamo  # half a second that nothing else needs
+
+            dynamo.recompile_limit = 256  # a block is many graphs: with a mask, without, for some tokens only
             for block in (*ours.blocks, *ours.decoder_blocks):
                 block.compile(dynamic=True)
 
@@ -264,8 +267,8 @@ def report(sizes: dict[str, int], patches: list[int], turns: int, steps: int, *,
     for size, batch in sizes.items():
         yield from ingredients(Case(size, patches[0], True, batch), turns)
     yield from widths(next(iter(sizes.values())), max(turns - 1, 1))
-    if compiled:
-        case = Case(next(iter(sizes)), patches[0], True, next(iter(sizes.values())))
+    for mixed in (False, True) if compiled else ():
+        case = Case(next(iter(sizes)), patches[0], mixed, next(iter(sizes.values())))
         yield table(f"blocks compiled: {case}", "")
         yield from (row(name, f"{one:.0f}") for name, one in compiling(case, turns).items())
 
