@@ -1,6 +1,6 @@
 # Everything below sets itself up: a virtual environment in .venv with the pinned set of constraints.txt.
 #   make demo                      the main job on the virtual scanner: no download, no server, five to eight minutes
-#   make demo DATA=FOLDER          the same on real cores
+#   make demo DATA=FOLDER          the same on real cores (docs/how-to/sample-cores.md says what FOLDER holds)
 #   make demo SAMPLES=1            the same on public cores, fetched by URL and hash
 #   make ardley DATA=FOLDER        what each ingredient of a quantifier gives on a real core, half an hour
 #   make test                      the tests, but for the long ones

@@ -69,7 +69,9 @@ def _foundation(candidate: Bundle, champion: Bundle) -> Iterator[Row]:
     Losses can be compared on the same cores, the same scale and the same share of hidden patches only.
     """
     scales = [(one.normalization, one.recipe.get("mask_ratio")) for one in (champion, candidate)]
-    measured = champion.metrics.get("validation", {})
+    # No number, or the 0 that older bundles tell of spectra of which no patch could be hidden: not judged there.
+    every = champion.metrics.get("validation", {})
+    measured = {name: one for name, one in every.items() if judged.number(one["loss"]) > 0}
     if not measured:
         yield _nothing()
     for expedition, before in measured.items():

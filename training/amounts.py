@@ -33,7 +33,8 @@ from corebank.bundle import Bundle
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
 from corebank.model import Quantifier
-from training import baselines, crossing, curves, data, finetune, judging, run, scores, stacking
+from corebank.rows import aligned
+from training import baselines, continual, crossing, curves, data, finetune, judging, run, scores, stacking
 from training import task as tasks
 from training.curves import COMPANION, PRETRAINED, RIDGE, SCRATCH, UNTRAINED, WITH
 from training.examples import Floats, match
@@ -197,7 +198,9 @@ def prepare(
             "Hold out some of the labelled cores, not all: split.held_out or split.share",
         )
     task, sides = finetune.prepare(plain[0], parent, spectra, found[found.matched])
-    data.refuse_seen(task.units[sides.test], recipe.split, parent)
+    rows = np.unique(np.concatenate([task.labels.rows[one] for one in sides.test]))
+    before = continual.trained_as(aligned(spectra, rows), parent.lineage)
+    data.refuse_seen(sides.names[rows], recipe.split, parent, before)
     return Curve(task=task, scratch=plain[1], known=sides.training, asked=sides.test)
 
 

@@ -141,8 +141,9 @@ def report(found: pd.DataFrame, about: About) -> str:
         *_held_out(about),
         "",
         (
-            "Errors are means over the seeds, smaller is better: of hidden patches (mean square) or, for a proxy, of a "
-            "linear probe over the spread of the labels. Changes are means over the seeds (smallest to largest)."
+            "Errors are means over the seeds, smaller is better: of hidden patches (mean square, drawn several times) "
+            "or, for a proxy, of a linear probe over the spread of the labels. Changes are means over the seeds "
+            "(smallest to largest)."
         ),
         "",
         *_table(

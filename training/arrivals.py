@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,14 +31,20 @@ from corebank import bundle, split
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
 from corebank.feed import MEMORY
+from corebank.model import SpectrumMAE
 from corebank.rows import aligned
-from training import arrival_report, data
+from training import arrival_report, data, reconstruction
 from training.arrival_report import CONTINUAL, FIRST, NAIVE, SCRATCH
 from training.continual import mixture
 from training.forgetting import RECONSTRUCTION
 from training.parsing import load
 from training.pretrain import pretrain
 from training.recipe import Pretraining, Probe, Split, digest
+from training.stopping import EXIT_CODE, TerminatedError
+
+DRAWS = 8
+"""Times that each held-out spectrum is asked, with other patches hidden. With a single draw one rare mask of one of 400
+spectra made a third of an expedition's mean, ten times the difference that is looked for."""
 
 app = App(name="python -m training.arrivals", help=__doc__, result_action="return_value")
 
@@ -87,10 +94,15 @@ def main(
     )
     proof.start()
     parts = []
-    for seed in seeds:
-        for part in tqdm(proof.run(seed), total=3 * len(order) - 2, desc=f"seed {seed}", unit=" models", disable=None):
-            parts.append(part)
-            pd.concat(parts).to_csv(proof.folder / "arrivals.csv", index=False)  # a killed proof leaves what it has
+    try:
+        for seed in seeds:
+            models = tqdm(proof.run(seed), total=3 * len(order) - 2, desc=f"seed {seed}", unit=" models", disable=None)
+            for part in models:
+                parts.append(part)
+                pd.concat(parts).to_csv(proof.folder / "arrivals.csv", index=False)  # a killed proof leaves what it has
+    except TerminatedError as ended:
+        print(f"corebank: {ended.found}. Give the same command again: finished models are kept.", file=sys.stderr)
+        raise SystemExit(EXIT_CODE) from ended
     text = arrival_report.report(pd.concat(parts, ignore_index=True), proof.about())
     (proof.folder / "arrivals.md").write_text(text, encoding="utf-8")
     print(text)
@@ -128,7 +140,13 @@ class Proof:
             raise TrainingError(
                 "probe.patience", "stops some models early", "Set it to 0 to compare at a known compute"
             )
-        data.held_out(self._units(self.spectra), self.recipe.split)  # refuses a unit that is in none of them
+        held = data.held_out(self._units(self.spectra), self.recipe.split)  # refuses a unit that is in none of them
+        if not (held & (split.unit_names(self.spectra, "expedition") == self.order[0])).any():
+            raise TrainingError(
+                "split.held_out",
+                f"nothing of {self.order[0]}, the first to arrive, is held out",
+                "Hold out units of it: they tell whether it is forgotten",
+            )
 
     def start(self) -> None:
         """Make the folder; raises `TrainingError` when it holds another proof, or the compute allows no epoch."""
@@ -191,7 +209,7 @@ class Proof:
         bundle.save(model, folder / "bundle")
         told = {
             "recipe": bundle.finite(asdict(recipe)),
-            "judged": bundle.finite(report["validation"]),
+            "judged": bundle.finite(self._judged(model, report["validation"], self._arrived(arrival))),
             "epochs": len(report["epochs"]["train"]),
             "seen": report["spectra"]["seen"],
             "seconds": report["seconds"],
@@ -200,6 +218,18 @@ class Proof:
         unfinished.write_text(json.dumps(told, indent=1), encoding="utf-8")
         unfinished.replace(folder / "arm.json")
         return folder
+
+    def _judged(
+        self, model: bundle.Bundle, validation: Mapping[str, Mapping[str, Any]], spectra: xr.Dataset
+    ) -> dict[str, dict[str, Any]]:
+        """What the training's `validation` says of each expedition, its reconstruction asked for `DRAWS` times."""
+        held = aligned(spectra, np.flatnonzero(data.held_out(self._units(spectra), self._split(spectra))))
+        network, hidden = bundle.build(model), self.recipe.mask_ratio
+        assert isinstance(network, SpectrumMAE)
+        found = reconstruction.errors(network, model.normalization, held, hidden, draws=DRAWS)
+        if blank := [name for name in validation if not np.isfinite(found[name]["loss"])]:
+            raise TrainingError("model.patch", f"no patch of {blank[0]} can be hidden", "Choose narrower patches")
+        return {name: {**one, "loss": found[name]["loss"]} for name, one in validation.items()}
 
     def _recipe(self, seed: int, arrival: int, arm: str, parent: str) -> Pretraining:
         """The recipe of one model: from scratch as it is, continued with as many epochs as its compute allows.

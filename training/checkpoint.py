@@ -22,13 +22,16 @@ from corebank.errors import TrainingError
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW remembers of each parameter."""
 
+_DAMAGED = (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError)
+"""What reading a file raises that is no checkpoint, or not of this network."""
+
 
 def save(
     path: Path,
     network: nn.Module,
     optimiser: torch.optim.AdamW,
     generator: torch.Generator,
-    position: dict[str, Any],
+    place: Mapping[str, Any],
     best: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; a run that is killed meanwhile leaves the one before."""
@@ -40,8 +43,18 @@ def save(
     tensors["generator"] = generator.get_state()
     unfinished = path.with_suffix(".unfinished")
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, unfinished, {"position": json.dumps(position)})
+    save_file(tensors, unfinished, {"position": json.dumps(place)})
     unfinished.replace(path)
+
+
+def position(path: Path) -> dict[str, Any]:
+    """Where the run of a checkpoint is, without its tensors; raises `TrainingError` when it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found: dict[str, Any] = json.loads(file.metadata()["position"])
+    except _DAMAGED as error:
+        raise _unusable(path, error) from error
+    return found
 
 
 def load(
@@ -54,10 +67,10 @@ def load(
 
     Raises `TrainingError` when it cannot.
     """
+    found = position(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
-            position: dict[str, Any] = json.loads(file.metadata()["position"])
         network.load_state_dict(_part(tensors, "weights."))
         device = next(network.parameters()).device
         for name, parameter in _named(network, optimiser, all_of_them=True):
@@ -66,9 +79,13 @@ def load(
             # The fused AdamW counts its steps where the weights are.
             optimiser.state[parameter] = {one: tensors[f"{one}.{name}"].to(parameter.device) for one in MOMENTS}
         generator.set_state(tensors["generator"])
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        raise TrainingError(path, f"no usable checkpoint: {error}", "Start again without --resume") from error
-    return position, {name: one.to(device) for name, one in _part(tensors, "best.").items()}
+    except _DAMAGED as error:
+        raise _unusable(path, error) from error
+    return found, {name: one.to(device) for name, one in _part(tensors, "best.").items()}
+
+
+def _unusable(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(path, f"no usable checkpoint: {error}", "Start again in another folder (--out)")
 
 
 def _named(

@@ -38,7 +38,15 @@ class _Held(NamedTuple):
 
 
 def known(spectra: xr.Dataset, lineage: DataLineage) -> NDArray[np.bool_]:
-    """(spectrum,) True where the model of `lineage` was trained on the spectrum, itself or as one of its parents.
+    """(spectrum,) True where the model of `lineage` was trained on the spectrum, see `trained_as`."""
+    return np.asarray(trained_as(spectra, lineage) != "", dtype=bool)
+
+
+def trained_as(spectra: xr.Dataset, lineage: DataLineage) -> NDArray[np.object_]:
+    """(spectrum,) the section that a spectrum was of when the model of `lineage`, or a parent, was trained on it.
+
+    "" where the spectrum is new to the model. Of a lineage without sections, the core. Reads, once for each bank, what
+    it held of these expeditions at the lineage's snapshot.
 
     A spectrum is known when the bank showed it, told by the hash of its bytes, at the snapshot that the lineage names,
     in a section that the lineage names. So these are new: a core, section or run that came in later, also of a section
@@ -51,10 +59,10 @@ def known(spectra: xr.Dataset, lineage: DataLineage) -> NDArray[np.bool_]:
     bank, the latest: what came to a known section while a run continued on other expeditions of that bank counts as
     known.
     """
-    sections, site = split.unit_names(spectra, "section"), _texts(spectra, "site")
-    found = np.isin(sections, lineage.sections)
-    if not lineage.sections:
-        found = np.isin(split.unit_names(spectra, "core"), lineage.cores)
+    sections, cores = split.unit_names(spectra, "section"), split.unit_names(spectra, "core")
+    site = _texts(spectra, "site")
+    names, before = (sections, lineage.sections) if lineage.sections else (cores, lineage.cores)
+    found = np.where(np.isin(names, before), names, "").astype(object)
     if "source_sha256" not in spectra or not lineage.sections:
         return found
     expedition, sha = _texts(spectra, "expedition"), _texts(spectra, "source_sha256")
@@ -66,7 +74,7 @@ def known(spectra: xr.Dataset, lineage: DataLineage) -> NDArray[np.bool_]:
         held = _then(spectra, lineage, name, set(expedition[rows].tolist()))
         if held is not None:
             seen = _seen(held, lineage)
-            found[rows] = [key in seen for key in zip(expedition[rows], sha[rows], strict=True)]
+            found[rows] = [seen.get(key, "") for key in zip(expedition[rows], sha[rows], strict=True)]
     return found
 
 
@@ -112,8 +120,12 @@ def departed(spectra: xr.Dataset, lineage: DataLineage) -> tuple[str, ...]:
 
     Shown by the bank, not by the selection: what a recipe merely leaves out has not departed. A section has, when at
     least one of the spectra that the model saw of it is withdrawn, or its expedition is left out of the selection for
-    its licence or embargo, or its bank is nowhere to be opened. A bank that the catalog names and that does not answer
-    is away, not gone. Sections that were renamed are still there.
+    its licence or embargo, or the bank that the selection was read from cannot be opened any more. A bank that the
+    catalog names and that does not answer is away, not gone. Sections that were renamed are still there.
+
+    A selection names only the banks that it has spectra of. A lab that it does not name may be left out by the recipe,
+    may have withdrawn all that it had, or may have left the federation: the bank tells, where the lineage says that it
+    lies. If there is none any more, because it was moved or is gone, nothing is said of that lab.
 
     Such spectra are in no selection, so they are never replayed; `corebank.hub.trained_on` tells which models saw them.
     """
@@ -129,6 +141,8 @@ def departed(spectra: xr.Dataset, lineage: DataLineage) -> tuple[str, ...]:
         wanted = {one.split("/", 2)[1] for one in sections}
         address = urls.get(site) or lineage.bank_urls.get(site, "")
         held = _held(address, now.get(site, "main"), wanted)
+        if held is None and site not in urls:
+            continue
         shown = held.shown if held else {}
         names = {*shown.values(), *here}
         before = _then(spectra, lineage, site, wanted) if held and lineage.snapshots.get(site) else None
@@ -188,12 +202,12 @@ def _sections(view: Any, expedition: str) -> dict[Key, str]:
     return found
 
 
-def _seen(held: _Held, lineage: DataLineage) -> set[Key]:
+def _seen(held: _Held, lineage: DataLineage) -> dict[Key, str]:
     """What a model has seen of what a bank held; a section all of which was hidden by then was seen before that."""
     named = set(lineage.sections)
-    shown = {key for key, section in held.shown.items() if section in named}
+    shown = {key: section for key, section in held.shown.items() if section in named}
     earlier = named - set(held.shown.values())
-    return shown | {key for key, section in held.hidden.items() if section in earlier}
+    return shown | {key: section for key, section in held.hidden.items() if section in earlier}
 
 
 def _strata(spectra: xr.Dataset) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from corebank.bundle import Bundle, DataLineage
 from corebank.errors import TrainingError
 from corebank.rows import aligned
 from corebank.schema import Flag
+from training import continual
 from training.recipe import Data, Pretraining, Probe, Split
 
 
@@ -36,18 +37,24 @@ class Sides(NamedTuple):
     stop: NDArray[np.bool_]
     """(spectrum,) what only stops the training."""
 
+    known: NDArray[np.bool_]
+    """(spectrum,) what the parent was trained on, see `training.continual.known`; nothing where there is no parent."""
+
 
 def sides(spectra: xr.Dataset, recipe: Pretraining, parent: Bundle | None) -> Sides:
     """Divide `spectra` by the recipe's rules.
 
     Raises `RecipeError` for a named unit that is not there; `TrainingError` when nothing is left to train on or to stop
-    by, or the parent was trained on what is to judge its child.
+    by, or the parent was trained on what is to judge its child, whatever that is called now.
     """
     names = split.unit_names(spectra, recipe.split.unit)
     held = held_out(names, recipe.split)
-    refuse_seen(names[held], recipe.split, parent)
+    before = np.full(len(names), "", dtype=object)
+    if parent is not None:
+        before = continual.trained_as(spectra, parent.lineage)
+    refuse_seen(names[held], recipe.split, parent, before[held])
     stop = stopping(names, held, recipe.split, recipe.probe)
-    return Sides(names, ~held & ~stop, held, stop)
+    return Sides(names, ~held & ~stop, held, stop, before != "")
 
 
 def spectra(catalog: str, data: Data) -> xr.Dataset:
@@ -114,16 +121,35 @@ def stopping(names: NDArray[np.str_], held: NDArray[np.bool_], rule: Split, prob
     return chosen
 
 
-def refuse_seen(names: NDArray[np.str_], rule: Split, parent: Bundle | None) -> None:
-    """Raise `TrainingError` when the parent was trained on one of the units (n,) that are to judge its child."""
+def refuse_seen(
+    names: NDArray[np.str_],
+    rule: Split,
+    parent: Bundle | None,
+    before: NDArray[np.object_] | None = None,
+) -> None:
+    """Raise `TrainingError` when the parent was trained on one of the units (n,) that are to judge its child.
+
+    Told by their names, and by their spectra where `before` is given: (n,) what `training.continual.trained_as` says of
+    a spectrum of each unit. A unit that was renamed since is known by its spectra only.
+    """
     if parent is None:
         return
-    seen = set(parent.lineage.sections if rule.unit == "section" else parent.lineage.cores)
-    if both := sorted(seen & set(names.tolist())):
+    lineage = parent.lineage
+    # Models from before lineages named sections: a section counts as seen when its core was.
+    within = tuple(f"{core}/" for core in lineage.cores) if rule.unit == "section" and not lineage.sections else ()
+    seen = set(lineage.sections if rule.unit == "section" else lineage.cores)
+    both: dict[str, list[str]] = {}
+    earlier = [""] * len(names) if before is None else before.tolist()
+    for name, then in sorted(set(zip(names.tolist(), earlier, strict=True))):
+        if then or name in seen or name.startswith(within):
+            renamed = then and not f"{then}/".startswith(f"{name}/") and not f"{name}/".startswith(f"{then}/")
+            both.setdefault(name, []).extend([then] if renamed else [])
+    if both:
+        told = [f"{name} (then {', '.join(then[:8])})" if then else name for name, then in both.items()]
         raise TrainingError(
             "split",
-            f"{', '.join(both[:8])} was already trained on by {parent.name}",
-            "Hold out what the parent held out",
+            f"{', '.join(told[:8])} was already trained on by {parent.name}",
+            "Hold out what the parent held out; data.exclude_cores and data.exclude_sections leave out the rest",
         )
 
 

@@ -22,7 +22,7 @@ from corebank.bundle import Bundle, build, load
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
 from corebank.model import SpectrumMAE
-from training import data, judging, scores
+from training import continual, data, judging, scores
 from training.examples import middles, of_one_unit
 from training.recipe import Data
 from training.reconstruction import errors
@@ -110,7 +110,7 @@ def _wanted(model: Bundle, spectra: xr.Dataset, listed: tuple[str, ...], *, seen
     if listed:
         wanted = split.held_out(sections, [name for name in listed if "/" in name])
         wanted |= split.held_out(split.unit_names(spectra, "core"), [name for name in listed if "/" not in name])
-    return wanted if seen else wanted & ~np.isin(sections, model.lineage.sections)
+    return wanted if seen else wanted & ~continual.known(spectra, model.lineage)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ All that is reported is computed on units that never trained; what stops the tra
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -25,7 +26,7 @@ from corebank.rows import aligned
 from training import continual, figures, forgetting, steplog
 from training.data import Sides
 from training.loop import PROBE, STOP, Look
-from training.probe import MEMORY, Probe, Scores
+from training.probe import FEWEST, MEMORY, Probe, Scores
 from training.recipe import Pretraining
 from training.reconstruction import Errors, judge
 
@@ -159,15 +160,17 @@ class Judge:
     def _refuse_blind(self) -> None:
         """Raise `TrainingError` where a probe that is to stop the training would see nothing."""
         assert self._probe is not None
-        learnt, held, stop = self._probe.labels
-        judged = stop if self._apart else held
-        if self._recipe.probe.patience and (not learnt or judged < 2):
-            where = ", ".join(self._stop_units[:8]) if self._apart else "the held-out units"
-            raise TrainingError(
-                "probe",
-                f"{learnt} labelled intervals to learn from, {judged} in {where}",
-                "Name labelled units in probe.stop_units, raise probe.stop_share, or set probe.patience to 0",
-            )
+        which = 1 if self._apart else 0
+        if not self._recipe.probe.patience or self._probe.told[which]:
+            return
+        learnt, *judged = self._probe.labels
+        where = ", ".join(self._stop_units[:8]) if self._apart else "the held-out units"
+        raise TrainingError(
+            "probe",
+            f"{learnt} labelled intervals to learn from, {judged[which]} in {where}: no proxy has {FEWEST} to "
+            "learn from, and two that differ in one expedition there",
+            "Name labelled units in probe.stop_units, raise probe.stop_share, or set probe.patience to 0",
+        )
 
 
 def curves(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,20 +185,27 @@ def curves(report: Mapping[str, Any]) -> dict[str, Any]:
 def said(report: Mapping[str, Any]) -> Iterator[str]:
     """The report in a few lines."""
     for name, one in report[VALIDATION].items():
-        yield f"{name}: mean square error of hidden patches {one['loss']:.4f} ({one['spectra']} spectra held out)"
+        yield f"{name}: {_error(one, 'mean square error of hidden patches ')} ({one['spectra']} spectra held out)"
     for name, one in report[MACHINES].items():
-        yield f"{name}: {one['loss']:.4f} ({one['spectra']} spectra held out)"
+        yield f"{name}: {_error(one)} ({one['spectra']} spectra held out)"
     for name, one in report[VALIDATION].items():
         if told := ", ".join(f"{proxy} {error:.2f}" for proxy, error in one.get(PROBE, {}).items()):
             yield f"{name}: linear probe, RMSE in standard deviations of the labels: {told}"
     if "stopping" in report:
         stopping = report["stopping"]
-        yield f"ended {stopping['ended']}; the weights are those of epoch {stopping['best_epoch']}"
+        whose = f"epoch {stopping['best_epoch']}" if stopping["best_epoch"] else "the last epoch"
+        yield f"ended {stopping['ended']}; the weights are those of {whose}"
     if report.get("forgetting"):
         for row in forgetting.forgotten(pd.DataFrame(report["forgetting"])).to_dict("records"):
             yield f"{row['expedition']}: forgotten, the error of {row['measure']} grew by {row['change']:.1%}"
     for section, models in report.get("departed", {}).items():
-        yield f"{section}: withdrawn since, seen by {', '.join(models) or 'the parent'}"
+        yield f"{section}: no longer shown, in whole or in part; seen by {', '.join(models) or 'the parent'}"
+
+
+def _error(judged: Mapping[str, Any], what: str = "") -> str:
+    """The error in words, after `what` it is of; no number is not a good one."""
+    loss = judged["loss"]
+    return "not judged, no patch could be hidden" if math.isnan(loss) else f"{what}{loss:.4f}"
 
 
 def _lines(scores: Scores) -> dict[str, float]:

@@ -69,7 +69,8 @@ def main(
     settings = run.finetuning(recipe, from_, proxy)
     spectra, measurements = data.spectra(catalog, settings.data), data.measurements(catalog, settings.data)
     folder = run.start("finetune", settings, out)
-    model, report = finetune(settings, spectra, measurements)
+    with run.unless_refused(folder):
+        model, report = finetune(settings, spectra, measurements)
     run.finish(
         folder,
         "finetune",

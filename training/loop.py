@@ -6,6 +6,7 @@ that a checkpoint needs. The feed's place is the number of the epoch and of the 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,12 @@ class Run:
     @property
     def saved(self) -> Path:
         """The checkpoint."""
-        return self.folder / "checkpoint" / "last.safetensors"
+        return saved(self.folder)
+
+
+def saved(folder: Path) -> Path:
+    """The checkpoint of the run in `folder`."""
+    return folder / "checkpoint" / "last.safetensors"
 
 
 def train(run: Run, *, resume: bool) -> dict[str, Any]:
@@ -109,8 +115,12 @@ class _Steps:
         if resume and run.saved.exists():  # a run that was killed before its first checkpoint begins again
             self.state, best = checkpoint.load(run.saved, run.network, self.optimiser, self.generator)
             if any(self.state.get(name) != value for name, value in run.made_from.items()):
-                raise TrainingError(run.saved, "made from another recipe or other data", "Start again without --resume")
+                raise TrainingError(
+                    run.saved, "made from another recipe, parent or data", "Start again in another folder (--out)"
+                )
             self.arithmetic.restore(self.state["scaler"])
+        place = json.dumps([self.state["epoch"], self.state["batch"]]).encode()
+        run.team.agree(lambda: place, "do not read the same checkpoint")
         self.watch = Watch(self.state.get("watch"))
         self.patience = Patience(recipe.probe.patience, self.state.get("patience"), best)
         self.started = time.monotonic() - self.state["seconds"]

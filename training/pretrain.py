@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 import xarray as xr
 from cyclopts import App, Parameter
+from numpy.typing import NDArray
 
-from corebank import parallel
+from corebank import parallel, split
 from corebank.bundle import Bundle
 from corebank.cli import run as run_program
 from corebank.errors import TrainingError
@@ -30,7 +31,7 @@ from corebank.model import ModelConfig, SpectrumMAE
 from corebank.normalize import Normalization
 from corebank.rows import aligned
 from corebank.schema import EnergyGrid
-from training import continual, data, examined, loop, run
+from training import checkpoint, continual, data, examined, loop, run
 from training.parsing import load
 from training.recipe import Pretraining, digest
 from training.stopping import EXIT_CODE, TerminatedError
@@ -77,12 +78,13 @@ def main(
             run.start("pretrain", settings, out, resume=resume)
         here.any(False)  # the others wait until the folder is there, or the first has refused
         folder = run.folder_of("pretrain", settings, out)
-        spectra = data.spectra(catalog, settings.data)
-        values = data.measurements(catalog, settings.data) if settings.probe.proxies else None
         try:
-            model, report = pretrain(
-                settings, spectra, folder, measurements=values, resume=resume, here=here, scratch=scratch
-            )
+            with run.unless_refused(folder, first=here.first):
+                spectra = data.spectra(catalog, settings.data)
+                values = data.measurements(catalog, settings.data) if settings.probe.proxies else None
+                model, report = pretrain(
+                    settings, spectra, folder, measurements=values, resume=resume, here=here, scratch=scratch
+                )
         except TerminatedError as ended:
             if here.first:
                 print(f"corebank: {ended}", file=sys.stderr)
@@ -129,15 +131,16 @@ def pretrain(
         SIGTERM.
     """
     here = here or Team()
-    parent, parent_name = run.parent_of(recipe)
+    saved = loop.saved(folder)
+    began_with = checkpoint.position(saved).get("parent", "") if resume and saved.exists() else ""
+    parent, parent_name = run.parent_of(recipe, began_with)
     config, normalization = _config(recipe, spectra), Normalization(kind=recipe.normalization)
     _refuse_misfit(recipe, config, normalization, parent)
     sides = data.sides(spectra, recipe, parent)
     trained = aligned(spectra, np.flatnonzero(sides.trained))
-    known = np.zeros(trained.sizes["spectrum"], dtype=bool)
-    if parent is not None:
-        known = continual.known(trained, parent.lineage)
+    known = sides.known[sides.trained]
     times = continual.mixture(trained, known, replay=recipe.replay, balance=recipe.balance)
+    here.agree(lambda: _identity(trained, times), "do not see the same spectra")
 
     torch.manual_seed(recipe.seed)
     network = SpectrumMAE(config).to(here.device(run.device_of(recipe)))
@@ -167,6 +170,7 @@ def pretrain(
             folder=folder,
             made_from={
                 "recipe": digest(recipe),
+                "parent": parent_name,
                 "rows": trained.sizes["spectrum"],
                 "snapshots": spectra.attrs.get("snapshots", ""),
             },
@@ -212,6 +216,14 @@ def _config(recipe: Pretraining, spectra: xr.Dataset) -> ModelConfig:
     """The recipe's sizes on the selection's energy axis."""
     grid = EnergyGrid.from_json(spectra.attrs["grid"])
     return replace(recipe.model, bins=grid.bins, energy_start=grid.start, energy_step=grid.step)
+
+
+def _identity(trained: xr.Dataset, times: NDArray[np.float64]) -> bytes:
+    """What tells one process' spectra, and how often each is seen, from another's."""
+    columns = [split.unit_names(trained, "section").astype(str), np.asarray(trained["section_position"].values, float)]
+    if "source_sha256" in trained:
+        columns.append(trained["source_sha256"].values.astype(str))
+    return times.tobytes() + b"".join(one.tobytes() for one in columns)
 
 
 def _refuse_misfit(

@@ -8,7 +8,7 @@ penalty comes from the training labels alone, each core left out once; the encod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def score(
     Returns
     -------
     dict
-        For each ``site/expedition`` of `held` with at least two labels, by proxy: the root mean square error over the
+        For each ``site/expedition`` of `held` with labels that differ, by proxy: the root mean square error over the
         standard deviation of these labels. 1 is what their own mean would give. Empty where there are no labels.
 
     Raises
@@ -116,18 +116,46 @@ class Probe:
         """Labelled intervals that are learnt from, and those of each judge."""
         return [len(one.labels) if one else 0 for one in (self._learnt, *self._judges)]
 
+    @property
+    def told(self) -> list[bool]:
+        """Whether `scores` holds a number for each judge, whatever the network."""
+        learnable = self._learnable()
+        return [any(True for _ in self._asked(judge, learnable)) for judge in self._judges]
+
     def scores(self, network: SpectrumEncoder, normalization: Normalization) -> list[Scores]:
         """`score` of each judge."""
-        if self._learnt is None:
+        learnable = self._learnable()
+        if self._learnt is None or not learnable:
             return [{} for _ in self._judges]
         learnt = _features(network, normalization, self._learnt)
-        fits: dict[str, tuple[Floats, float]] = {}
-        for column, proxy in enumerate(self._proxies):
-            values = self._learnt.labels.values[:, column]
-            known = np.isfinite(values)
-            if known.sum() >= FEWEST:
-                fits[proxy] = ridge(learnt[known], values[known], self._learnt.cores[known])
+        fits = {
+            proxy: ridge(
+                learnt[known],
+                self._learnt.labels.values[known, self._proxies.index(proxy)],
+                self._learnt.cores[known],
+            )
+            for proxy, known in learnable.items()
+        }
         return [self._score(network, normalization, judge, fits) for judge in self._judges]
+
+    def _learnable(self) -> dict[str, NDArray[np.bool_]]:
+        """The proxies with enough labels to learn from, and which of the learnt intervals have one (n,)."""
+        if self._learnt is None:
+            return {}
+        known = np.isfinite(self._learnt.labels.values)
+        return {proxy: one for proxy, one in zip(self._proxies, known.T, strict=True) if one.sum() >= FEWEST}
+
+    def _asked(self, judge: _Labelled | None, proxies: Collection[str]) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+        """Each ``site/expedition`` of `judge`, a proxy whose labels differ there, and which intervals have one (n,)."""
+        if judge is None:
+            return
+        for expedition in sorted(set(judge.expeditions.tolist())):
+            for proxy in proxies:
+                values = judge.labels.values[:, self._proxies.index(proxy)]
+                known = (judge.expeditions == expedition) & np.isfinite(values)
+                # Not by the standard deviation: rounding leaves some to equal values.
+                if known.any() and np.ptp(values[known]) > 0:
+                    yield expedition, proxy, known
 
     def _score(
         self,
@@ -137,19 +165,15 @@ class Probe:
         fits: Mapping[str, tuple[Floats, float]],
     ) -> Scores:
         found: Scores = {}
-        if judge is None or not fits:
+        asked = list(self._asked(judge, fits))
+        if judge is None or not asked:
             return found
         features = _features(network, normalization, judge)
-        for expedition in sorted(set(judge.expeditions.tolist())):
-            here = judge.expeditions == expedition
-            for proxy, (weight, intercept) in fits.items():
-                values = judge.labels.values[:, self._proxies.index(proxy)]
-                known = here & np.isfinite(values)
-                if known.sum() < 2 or not values[known].std() > 0:
-                    continue
-                away = features[known] @ weight + intercept - values[known]
-                error = float(np.sqrt(np.square(away).mean()) / values[known].std())
-                found.setdefault(expedition, {})[proxy] = error
+        for expedition, proxy, known in asked:
+            weight, intercept = fits[proxy]
+            values = judge.labels.values[known, self._proxies.index(proxy)]
+            away = features[known] @ weight + intercept - values
+            found.setdefault(expedition, {})[proxy] = float(np.sqrt(np.square(away).mean()) / values.std())
         return found
 
 

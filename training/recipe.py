@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
@@ -92,11 +93,12 @@ class Optimiser:
 
     def __post_init__(self) -> None:
         for name in ("rate", "clip"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise RecipeError(f"optimiser.{name}", f"is {getattr(self, name)}", "Give a positive number")
         _between("optimiser.warmup", self.warmup, 0, 1)
-        if len(self.betas) != 2:
-            raise RecipeError("optimiser.betas", f"is {list(self.betas)}", "Give two numbers")
+        _at_least("optimiser.weight_decay", self.weight_decay, 0)
+        if len(self.betas) != 2 or not all(0 <= one < 1 for one in self.betas):
+            raise RecipeError("optimiser.betas", f"is {list(self.betas)}", "Give two numbers from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +129,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _choice("device", self.device, ("auto", "cpu", "cuda"))
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise RecipeError(name, f"is {getattr(self, name)}", "Give at least 1")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            _at_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +159,8 @@ class Probe:
     """Units that only stop the training, by name, as in ``split.held_out``."""
 
     def __post_init__(self) -> None:
-        for name, least in (("every", 1), ("patience", 0)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"probe.{name}", f"is {getattr(self, name)}", f"Give at least {least}")
+        _at_least("probe.every", self.every, 1)
+        _at_least("probe.patience", self.patience, 0)
         _between("probe.stop_share", self.stop_share, 0, 1)
         if self.patience and not self.proxies:
             raise RecipeError("probe.patience", "nothing is probed", 'Give probe.proxies, such as ["CaCO3"]')
@@ -190,8 +190,9 @@ class Pretraining(Recipe):
     """From 0, each spectrum is seen as often as any other, to 1, each expedition's each machine is."""
 
     replay: float = 0.5
-    """With a parent: share of an epoch's spectra that the parent knows already, drawn evenly from its expeditions and
-    machines, others each epoch; every new spectrum comes once. 0 replays none, and forgets."""
+    """With a parent: share of an epoch's spectra that the parent knows already, others each epoch; `balance` shares
+    them among its expeditions and machines. With a balance of 0 every new spectrum comes once. 0 replays none, and
+    forgets."""
 
     probe: Probe = field(default_factory=Probe)
 
@@ -213,8 +214,7 @@ class Pretraining(Recipe):
             raise RecipeError("replay", "is 1.0: nothing new would be learnt", "Give a share below 1, such as 0.5")
         if not 0 < self.mask_ratio < 1:
             raise RecipeError("mask_ratio", f"is {self.mask_ratio}", "Give a share between 0 and 1")
-        if self.checkpoint_every < 1:
-            raise RecipeError("checkpoint_every", f"is {self.checkpoint_every}", "Give at least 1")
+        _at_least("checkpoint_every", self.checkpoint_every, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,18 +295,17 @@ class Finetuning(Recipe):
         Recipe.__post_init__(self)
         _choice("mode", self.mode, get_args(Mode))
         for name, least in (
-            ("head_rate", 0.0),
-            ("mixup", 0.0),
-            ("within", 0.0),
+            ("head_rate", 0),
+            ("mixup", 0),
+            ("within", 0),
             ("members", 1),
             ("folds", 2),
             ("head_width", 1),
             ("rank", 1),
             ("seeds", 1),
-            ("scratch_rate", 0.0),
+            ("scratch_rate", 0),
         ):
-            if getattr(self, name) < least:
-                raise RecipeError(name, f"is {getattr(self, name)}", f"Give at least {least}")
+            _at_least(name, getattr(self, name), least)
         _between("balance", self.balance, 0, 1)
         for baseline in self.baselines:
             _choice("baselines", baseline, BASELINES)
@@ -322,6 +321,11 @@ def digest(recipe: Recipe) -> str:
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise RecipeError(name, f"is {value!r}", f"Choose among {', '.join(choices)}")
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    if not least <= value < math.inf:  # NaN is in no range
+        raise RecipeError(name, f"is {value}", f"Give a number, at least {least}")
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:

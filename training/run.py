@@ -1,6 +1,6 @@
 """The folder of a run: complete by itself, named by the recipe's hash, never overwritten.
 
-``recipe.toml`` (every field), ``bundle/``, ``metrics.json``, ``checkpoint/``, ``figures/*.png``; a pretraining's also
+``recipe.toml`` (every field), ``bundle/``, ``metrics.json``, ``figures/*.png``; a pretraining's also ``checkpoint/``,
 ``steps.csv`` and, where it continues another, ``forgetting.csv``.
 """
 
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import torch
 import xarray as xr
 
 from corebank import bundle, hub
-from corebank.errors import RecipeError, RegistryError, TrainingError
+from corebank.errors import CorebankError, RecipeError, RegistryError, TrainingError
 from training.parsing import load, to_toml
 from training.recipe import Finetuning, Recipe, digest
 
@@ -35,10 +37,27 @@ def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = Fals
             raise TrainingError(folder, "no run of this recipe to resume", "Start it without --resume")
         return folder
     if written.exists():
-        raise TrainingError(folder, "holds a run already", "Name another folder with --out, or go on with --resume")
+        going_on = ", or go on with --resume" if program == "pretrain" else ""
+        raise TrainingError(folder, "holds a run already", f"Name another folder with --out{going_on}")
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written.write_text(to_toml(recipe), encoding="utf-8")
     return folder
+
+
+@contextmanager
+def unless_refused(folder: Path, *, first: bool = True) -> Iterator[None]:
+    """Take the run's folder away again where the run is refused before anything was made.
+
+    The command that is then put right finds its folder free. With several processes only the `first` does so.
+    """
+    try:
+        yield
+    except CorebankError:
+        figures = folder / "figures"
+        made = {one.name for one in folder.iterdir()} - {"recipe.toml", figures.name} if first else {"by others"}
+        if not made and not any(figures.iterdir()):
+            shutil.rmtree(folder)
+        raise
 
 
 def folder_of(program: str, recipe: Recipe, out: Path | None) -> Path:
@@ -46,11 +65,15 @@ def folder_of(program: str, recipe: Recipe, out: Path | None) -> Path:
     return out or Path("runs") / f"{program}-{digest(recipe)}"
 
 
-def parent_of(recipe: Recipe) -> tuple[bundle.Bundle | None, str]:
-    """The model that the recipe starts from, and a name for it that stays true; (None, "") when there is none."""
+def parent_of(recipe: Recipe, began_with: str = "") -> tuple[bundle.Bundle | None, str]:
+    """The model that the recipe starts from, and a name for it that stays true; (None, "") when there is none.
+
+    A run that is resumed says what it `began_with`: the alias in its recipe may have moved since.
+    """
     if not recipe.parent:
         return None, ""
-    return bundle.load(hub.resolve(recipe.parent)), hub.pin(recipe.parent)
+    model = began_with if began_with.startswith("models:/") else recipe.parent
+    return bundle.load(hub.resolve(model)), hub.pin(model)
 
 
 def finetuning(path: Path, parent: str, proxies: tuple[str, ...]) -> Finetuning:

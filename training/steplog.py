@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -32,6 +33,9 @@ class Step(NamedTuple):
 class StepLog:
     """Writes the lines as they come, each at once: whoever looks at a run sees where it is.
 
+    A resumed run's file is whole at any moment: what is kept of it is written beside it, and takes its place. A run
+    goes on without the lines that are missing, since nothing but a figure is made from them, and stderr says which.
+
     Parameters
     ----------
     folder
@@ -47,11 +51,21 @@ class StepLog:
         if not write:
             return
         path = folder / NAME
-        kept = read(folder)[:done] if done and path.is_file() else []
-        self._file = path.open("w", encoding="utf-8", newline="", buffering=1)
+        kept = [one for one in read(folder) if one.step <= done] if done and path.is_file() else []
+        if absent := sorted(set(range(1, done + 1)) - {one.step for one in kept}):
+            print(
+                f"corebank: {path}: {len(absent)} of the {done} steps before the checkpoint are missing, the first is "
+                f"{absent[0]}, the last {absent[-1]}. The run goes on without these lines, which no model needs",
+                file=sys.stderr,
+            )
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(Step._fields)
+            table.writerows(kept)
+        unfinished.replace(path)
+        self._file = path.open("a", encoding="utf-8", newline="", buffering=1)
         self._table = csv.writer(self._file, lineterminator="\n")
-        self._table.writerow(Step._fields)
-        self._table.writerows(kept)
 
     def add(self, step: Step) -> None:
         """Write a line; floats as the shortest text that reads back to the same bits."""

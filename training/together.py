@@ -8,8 +8,9 @@ One vector is summed per step, with the loss and the wish to end at its tail: no
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,6 +81,28 @@ class Team:
         with _others():
             distributed.all_reduce(said)
         return said.item() > 0
+
+    def agree(self, told: Callable[[], bytes], otherwise: str) -> None:
+        """Raise `TrainingError` in every process unless all of them are `told` the same.
+
+        What each of them trains on is what it has opened itself: a member of a federation that does not answer one
+        computer would leave spectra out unseen, and deal others out twice.
+        """
+        if self.world == 1:
+            return
+        said = hashlib.sha256(told()).digest()
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        least = torch.tensor(list(said), dtype=torch.int64, device=device)
+        most = least.clone()
+        with _others():
+            distributed.all_reduce(least, distributed.ReduceOp.MIN)
+            distributed.all_reduce(most, distributed.ReduceOp.MAX)
+        if not torch.equal(least, most):
+            raise TrainingError(
+                "torchrun",
+                f"the processes {otherwise}",
+                "See that every computer opens the whole catalog and shares the folder of the run",
+            )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def predict(
     Parameters
     ----------
     model
-        models:/name@alias, models:/name/3, or a bundle folder.
+        models:/name@alias, models:/name/3, or the folder of a bundle or of a run.
     source
         A folder of scanner files, BANK::expedition[/run], CATALOG.yaml[::site[/expedition[/run]]], or a table of
         spectra (.csv or .parquet).

@@ -8,6 +8,7 @@ system takes its room back whenever the process ends, killed or not, and nobody 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -34,22 +35,25 @@ class Scratch:
         (blocks + 1,) first row of each block, and the number of rows.
     bins
         Energy bins of a row.
+    sharing
+        Processes that each make such a file on this disk, see `sharing`.
 
     Raises
     ------
     FeedError
-        When there is no such folder, or its disk has less room than the selection takes.
+        When there is no such folder, or its disk has less room than the files of all processes take.
     """
 
-    def __init__(self, folder: Path, edges: NDArray[np.int64], bins: int) -> None:
+    def __init__(self, folder: Path, edges: NDArray[np.int64], bins: int, *, sharing: int = 1) -> None:
         if not folder.is_dir():
             raise FeedError(folder, "no folder", "Make it, or name another one as scratch")
         self._edges, self._bins, self._a_row = edges, bins, 4 * (bins + 2)
         wanted, free = int(edges[-1]) * self._a_row, shutil.disk_usage(folder).free
-        if wanted > free:
+        if wanted * sharing > free:
+            each = f" in each of the {sharing} processes that share the disk" if sharing > 1 else ""
             raise FeedError(
                 folder,
-                f"{free / 1e9:.1f} GB free, and the selection takes {wanted / 1e9:.1f} GB",
+                f"{free / 1e9:.1f} GB free, and the selection takes {wanted / 1e9:.1f} GB{each}",
                 "Name a folder of another disk as scratch, select less, or go without: epochs then read the bank",
             )
         self._folder, self._lock, self._there = folder, threading.Lock(), set[int]()
@@ -83,6 +87,14 @@ class Scratch:
             ) from error
         self._there.add(block)
         return made
+
+
+def sharing(world: int) -> int:
+    """How many of `world` processes run on this computer, and so write to its disks.
+
+    torchrun says it in ``LOCAL_WORLD_SIZE``; where nobody does, all of them are taken to be here.
+    """
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or world) if world > 1 else 1
 
 
 def _close(file: IO[bytes]) -> None:

@@ -21,7 +21,7 @@ from corebank.feed.batch import Batch, settings
 from corebank.feed.blocks import Blocks
 from corebank.feed.order import BUFFER, Order, Plan, order
 from corebank.feed.sampling import Sampling
-from corebank.feed.scratch import Scratch
+from corebank.feed.scratch import Scratch, sharing
 from corebank.feed.slots import Slots
 from corebank.model import SETTINGS
 from corebank.normalize import Normalization, zeroed
@@ -68,13 +68,15 @@ class Feed:
         Where batches are put, and where they are augmented.
     scratch
         Folder on a local disk. A selection that does not fit into memory is kept there, normalised, in a file that is
-        gone with the feed: the bank is read in the first epoch only. None reads it in each.
+        gone with the feed: the bank is read in the first epoch only. Each process has a file of its own. None reads
+        the bank in each epoch.
 
     Raises
     ------
     FeedError
         When the selection is empty, holds no intensity, or names an anode that is no element; when `times` are no
-        numbers for its spectra, or there is no such rank; when the disk of `scratch` has too little room.
+        numbers for its spectra, or there is no such rank; when the disk of `scratch` has too little room for the
+        files of all processes on this computer.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Feed:
             self._kept = self._slots(self.rows)
         self._scratch: Scratch | None = None
         if self._kept is None and scratch is not None:
-            self._scratch = Scratch(scratch, self._blocks.edges, self._blocks.bins)
+            self._scratch = Scratch(scratch, self._blocks.edges, self._blocks.bins, sharing=sharing(world))
         self._spare: list[Slots] = []
         self._there: set[int] = set()
 

@@ -72,6 +72,20 @@ def test_a_block_is_read_once_and_the_rest_of_what_is_kept_never() -> None:
     assert sorted(noting.asked) == [(first, first + 10) for first in range(0, 60, 10)]
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_keep_no_more_in_memory_together_than_one_may(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them would keep the whole selection: what just fits for so many is read again by one more."""
+    noting = Noting(rates(60))
+    spectra = selection([10] * 6, array=noting)
+    monkeypatch.setattr("corebank.feed.slots.MEMORY", spectra["intensity"].nbytes * world)
+    for processes, reads in ((world, 1), (world + 1, 2)):
+        noting.asked.clear()
+        one = make(spectra, world=processes)
+        for epoch in range(2):
+            list(one.epoch(epoch))
+        assert sorted(noting.asked) == [(first, first + 10) for first in range(0, 60, 10) for _ in range(reads)]
+
+
 @pytest.mark.usefixtures("streamed")
 def test_blocks_that_matter_to_no_batch_that_is_left_are_not_read() -> None:
     noting = Noting(rates(60))

@@ -75,6 +75,31 @@ def test_a_disk_without_room_and_a_folder_that_is_not_there_are_refused(
         make(selection([4, 1]), scratch=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("world", "here", "sharing"),
+    [(1, None, 1), (1, "4", 1), (4, None, 4), (4, "2", 2), (4, "1", 1)],
+    ids=["one", "one of torchrun's", "all here", "two computers", "four computers"],
+)
+def test_the_processes_of_one_computer_need_room_for_as_many_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: int, here: str | None, sharing: int
+) -> None:
+    """Each writes nearly the whole selection; those of other computers write elsewhere."""
+    spectra = selection([9, 4, 11])
+    room = sharing * 24 * 4 * (spectra.sizes["energy"] + 2)
+    monkeypatch.setattr(slots, "MEMORY", 0)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if here is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+    for free, enough in ((room, True), (room - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(free, 0, free))  # type: ignore[attr-defined]
+        if enough:
+            assert list(make(spectra, world=world, scratch=tmp_path).epoch(0))
+            continue
+        told = f"GB in each of the {sharing} processes that share the disk" if sharing > 1 else r"takes 0\.0 GB\. Name"
+        with pytest.raises(FeedError, match=told):
+            make(spectra, world=world, scratch=tmp_path)
+
+
 class Full(io.BytesIO):
     """A file on a disk that is full."""
 

@@ -1,9 +1,10 @@
 """Small pretraining runs for the tests: in this process, or in one of its own that ends as it is told.
 
-    python -m tests.model.runs FOLDER [--resume] [--scratch] [--end KILL|TERM|ERROR at step|write N]
+    python -m tests.model.runs FOLDER [--resume] [--scratch] [--lacks RANK] [--end KILL|TERM|ERROR at step|write N]
 
 reads ``recipe.toml`` in FOLDER, trains on the tests' small cores, and leaves the bundle there. As one of several
 processes where torchrun's environment says so. With ``--scratch`` nothing stays in memory, all in a file in FOLDER.
+The process of the rank that ``--lacks`` names does not see the first spectrum.
 """
 
 from __future__ import annotations
@@ -153,6 +154,8 @@ def main(words: list[str]) -> int:
         with team("cpu") as member:
             spectra, values = selection(), laboratory(selection())
             resume = "--resume" in words
+            if words[-2:] == ["--lacks", str(member.rank)]:
+                spectra = spectra.isel(spectrum=slice(1, None))
             model, report = pretrain(
                 recipe, spectra, path, measurements=values, resume=resume, here=member, scratch=scratch
             )

@@ -1,4 +1,4 @@
-"""Continuing: what is known is told by lineage, and an epoch mixes old and new as the recipe says."""
+"""Continuing: what is known, what may judge, and what has departed is told by lineage and by the banks."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from corebank import bank as banks
 from corebank import catalog, contribution, split
-from corebank.bundle import DataLineage
+from corebank.bundle import Bundle, DataLineage
+from corebank.errors import TrainingError
+from corebank.normalize import Normalization
 from tests.conftest import GRID
-from tests.model.cores import cores
+from tests.model.cores import CONFIG, cores
 from tests.scanner import write_expedition
 from training import data
-from training.continual import MOST, departed, expeditions, known, mixture
+from training.continual import departed, expeditions, known, trained_as
+from training.recipe import Pretraining, Split
 
-STAGES = 8
+STAGES = 9
 """Snapshots of `history`, oldest first."""
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A bank and its snapshots: a cruise, more of its first section and a new one, another cruise, then amendments."""
+    """A bank and its snapshots: a cruise, more of its first section and a new one, another cruise, then amendments.
+
+    Section S3 of the first cruise becomes S3b with the fourth snapshot, core D of the other D-1 with the last.
+    """
     folder = tmp_path_factory.mktemp("history")
     bank = banks.create(folder / "bank", site="lab", grid=GRID)
     snapshots = []
@@ -45,7 +50,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
     brought(write_expedition(folder / "first", laboratory=None))
     toml = brought(write_expedition(folder / "more", sections=("S1", "S3"), seed=1, laboratory=None))
-    brought(write_expedition(folder / "other", name="cruise2", core="D", sections=("S1",), seed=2, laboratory=None))
+    other = brought(
+        write_expedition(folder / "other", name="cruise2", core="D", sections=("S1",), seed=2, laboratory=None)
+    )
     toml.write_text(toml.read_text().replace('name = "S3"', 'name = "S3b"'))
     bank.amend(contribution.checked(toml.parent), "the label was misread")
     snapshots.append(bank.snapshot)
@@ -56,6 +63,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     bank.restore("cruise1", run="first-s1", because="it was dry")
     snapshots.append(bank.snapshot)
     bank.restore("cruise2", core="D", because="its owner agrees")
+    snapshots.append(bank.snapshot)
+    other.write_text(other.read_text().replace('name = "D"', 'name = "D-1"'))
+    bank.amend(contribution.checked(other.parent), "the label was misread, too")
     snapshots.append(bank.snapshot)
     assert len(snapshots) == STAGES
     return folder / "bank", snapshots
@@ -94,6 +104,8 @@ def test_exactly_what_a_model_was_trained_on_is_known(
     model = trained(before, drawn.draw(st.lists(st.sampled_from(every), min_size=1, unique=True)))
     found = known(after, lineage(model))
     np.testing.assert_array_equal(found, np.isin(hashes(after), hashes(model)))
+    called = dict(zip(hashes(model), split.unit_names(model, "section").tolist(), strict=True))
+    assert trained_as(after, lineage(model)).tolist() == [called.get(one, "") for one in hashes(after)]
 
 
 def test_a_section_that_grew_is_partly_new(history: tuple[Path, list[str]]) -> None:
@@ -151,6 +163,7 @@ def test_what_is_withdrawn_has_departed_and_what_is_renamed_has_not(history: tup
         ("lab/cruise1/C/1/S1", "lab/cruise2/D/S1"),
         ("lab/cruise2/D/S1",),
         (),
+        (),  # D is D-1 now
     ]
 
 
@@ -162,103 +175,101 @@ def test_what_a_recipe_leaves_out_has_not_departed(history: tuple[Path, list[str
     assert departed(trained(everything, ["lab/cruise2/D/S1"]), lineage(everything)) == ()
 
 
-def test_a_bank_that_is_nowhere_has_departed_and_one_that_is_away_has_not() -> None:
+def test_a_selected_bank_that_is_nowhere_has_departed_and_one_that_is_away_or_not_selected_has_not() -> None:
     spectra = cores()
     model = DataLineage(
         sections=("far/trip/Z/1", "lab/cruise/A/1"),
         snapshots={"lab": "SNAP", "far": "X"},
         bank_urls={"far": "/no/bank"},
     )
-    assert departed(spectra, model) == ("far/trip/Z/1",)
-    assert departed(spectra.assign_attrs(offline='{"far": "no answer"}'), model) == ()
-    assert departed(spectra.assign_attrs(dropped='{"lab/cruise": "embargo"}'), model) == (
+    selected = spectra.assign_attrs(bank_urls='{"lab": "banks/lab", "far": "/no/bank"}')
+    assert departed(selected, model) == ("far/trip/Z/1",)
+    assert departed(selected.assign_attrs(offline='{"far": "no answer"}'), model) == ()
+    assert departed(selected.assign_attrs(dropped='{"lab/cruise": "embargo"}'), model) == (
         "far/trip/Z/1",
         "lab/cruise/A/1",
     )
+    assert departed(spectra, model) == ()
+    assert departed(spectra.assign_attrs(dropped='{"far/another": "embargo"}'), model) == ()
+    assert departed(spectra.assign_attrs(dropped='{"far/trip": "embargo"}'), model) == ("far/trip/Z/1",)
     assert expeditions(model) == ("far/trip", "lab/cruise")
 
 
-class Collection:
-    """Strata of some sizes, and which of their spectra are known."""
-
-    def __init__(self, sizes: Sequence[int], known: Sequence[int]) -> None:
-        self.stratum = np.repeat(np.arange(len(sizes)), sizes)
-        self.known = np.concatenate([np.arange(size) < old for size, old in zip(sizes, known, strict=True)])
-
-    @property
-    def spectra(self) -> xr.Dataset:
-        """Two strata per expedition, of different machines."""
-        columns = {
-            "site": np.full(len(self.stratum), "lab", dtype=object),
-            "expedition": np.array([f"e{one // 2}" for one in self.stratum], dtype=object),
-            "anode": np.where(self.stratum % 2 == 1, "Rh", "Mo").astype(object),
-            "tube_voltage": np.full(len(self.stratum), 30.0),
-        }
-        return xr.Dataset({name: ("spectrum", values) for name, values in columns.items()})
-
-    def times(self, replay: float, balance: float) -> NDArray[np.float64]:
-        return mixture(self.spectra, self.known, replay=replay, balance=balance)
-
-
-@st.composite
-def collections(draw: st.DrawFn) -> Collection:
-    sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=6))
-    return Collection(sizes, [draw(st.integers(0, size)) for size in sizes])
-
-
-@given(collections(), st.floats(0, 0.95), st.floats(0, 1))
-def test_an_epoch_holds_as_many_new_spectra_as_there_are_and_the_share_of_old_ones(
-    one: Collection, replay: float, balance: float
+def test_a_lab_without_spectra_in_the_selection_is_judged_by_its_bank_where_the_lineage_has_it(
+    history: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
-    times, known = one.times(replay, balance), one.known
-    assert (times >= 0).all()
-    assert (times <= MOST + 1e-9).all()
-    if known.all() or not known.any():
-        assert times.sum() == pytest.approx(len(known))
-        return
-    new = int((~known).sum())
-    assert times[~known].sum() == pytest.approx(new)
-    wanted = min(new * replay / (1 - replay), MOST * known.sum())
-    assert times[known].sum() == pytest.approx(wanted)
+    """The recipe may have left it out, and its bank may have moved; or it has withdrawn all that it had."""
+    bank, snapshots = history
+    shutil.copytree(bank, tmp_path / "bank")
+    other = cores().assign_attrs(bank_urls='{"another": "banks/another"}', snapshots='{"another": "SNAP"}')
+    model = replace(lineage(selected(bank, snapshots[2])), bank_urls={"lab": str(tmp_path / "bank")})
+    assert departed(other, model) == ()
+    for expedition, core in (("cruise1", "C/1"), ("cruise2", "D-1")):
+        banks.open_bank(str(tmp_path / "bank")).withdraw(expedition, core=core, because="all of it")
+    assert departed(other, model) == model.sections
+    shutil.move(tmp_path / "bank", tmp_path / "moved")
+    assert departed(other, model) == ()
 
 
-@given(collections(), st.floats(0, 0.95), st.floats(0, 1))
-def test_a_stratum_is_seen_evenly_and_a_small_one_no_less_often(one: Collection, replay: float, balance: float) -> None:
-    times = one.times(replay, balance)
-    for part in (one.known, ~one.known):
-        found = {}
-        for stratum in set(one.stratum[part].tolist()):
-            of_it = times[part & (one.stratum == stratum)]
-            assert (of_it == of_it[0]).all()
-            found[len(of_it)] = of_it[0]
-        by_size = [found[size] for size in sorted(found)]
-        assert all(small >= large - 1e-9 for small, large in pairwise(by_size))
+def parent(lineage: DataLineage) -> Bundle:
+    """A model of that lineage."""
+    return Bundle(
+        kind="foundation", name="f", config=CONFIG, normalization=Normalization(), weights={}, lineage=lineage
+    )
 
 
-@given(collections(), st.floats(0, 0.95))
-def test_without_balance_each_new_spectrum_comes_exactly_once_and_all_old_ones_alike(
-    one: Collection, replay: float
+@given(st.integers(0, STAGES - 1), st.integers(0, STAGES - 1), st.sampled_from(["core", "section"]), st.data())
+@settings(max_examples=30)
+def test_nothing_that_judges_a_child_was_trained_on_by_its_parent(
+    history: tuple[Path, list[str]], then: int, now: int, unit: split.Unit, drawn: st.DataObject
 ) -> None:
-    times = one.times(replay, 0.0)
-    assert (times[~one.known] == 1).all()
-    assert len(set(times[one.known].tolist())) <= 1
-    if one.known.all():
-        assert (times == 1).all()
+    """Whatever it was called then; and what is refused was trained on, or is called as something that was."""
+    bank, snapshots = history
+    before, after = selected(bank, snapshots[then]), selected(bank, snapshots[now])
+    every = sorted(set(split.unit_names(before, "section").tolist()))
+    model = trained(before, drawn.draw(st.lists(st.sampled_from(every), min_size=1, unique=True)))
+    units = split.unit_names(after, unit)
+    name = drawn.draw(st.sampled_from(sorted(set(units.tolist()))))
+    assume((units != name).any())  # something has to be left to train on
+    recipe = Pretraining(name="child", split=Split(unit=unit, held_out=(name,)))
+    seen, named = np.isin(hashes(after), hashes(model)), np.isin(units, split.unit_names(model, unit))
+    if (seen | named)[units == name].any():
+        with pytest.raises(TrainingError, match=f"{name}.* was already trained on by f"):
+            data.sides(after, recipe, parent(lineage(model)))
+    else:
+        np.testing.assert_array_equal(data.sides(after, recipe, parent(lineage(model))).known, seen)
+    assert not data.sides(after, recipe, None).known.any()
 
 
-def test_full_balance_gives_each_machine_of_each_expedition_the_same_number() -> None:
-    one = Collection([30, 10, 20], [30, 10, 0])
-    times = one.times(0.5, 1.0)
-    assert [times[one.stratum == stratum].sum() for stratum in range(3)] == pytest.approx([10, 10, 20])
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            {"split": Split(held_out=("D-1",))},
+            r"split: lab/cruise2/D-1 \(then lab/cruise2/D/S1\) was already trained on",
+        ),
+        (
+            {"split": Split(unit="section", held_out=("S3b",))},
+            r"split: lab/cruise1/C/1/S3b \(then lab/cruise1/C/1/S3\) was already trained on by f. Hold out what",
+        ),
+        ({"split": Split(held_out=("C/1",))}, "split: lab/cruise1/C/1 was already trained on by f"),
+    ],
+    ids=["a core", "a section", "by its own name"],
+)
+def test_a_refused_unit_is_named_as_it_is_now_and_as_it_was(
+    history: tuple[Path, list[str]], change: dict[str, Any], found: str
+) -> None:
+    bank, snapshots = history
+    model, now = lineage(selected(bank, snapshots[2])), selected(bank, snapshots[-1])
+    with pytest.raises(TrainingError, match=found):
+        data.sides(now, Pretraining(name="child", **change), parent(model))
 
 
-def test_a_stratum_too_small_for_its_part_leaves_the_rest_to_the_others() -> None:
-    one = Collection([2, 98], [0, 0])
-    times = one.times(0.5, 1.0)
-    assert times[:2].tolist() == [MOST, MOST]
-    assert times.sum() == pytest.approx(100)
-
-
-def test_no_replay_shows_nothing_old() -> None:
-    one = Collection([30, 10], [30, 0])
-    assert one.times(0.0, 0.5)[one.known].sum() == 0
+def test_a_section_is_refused_where_the_lineage_has_only_its_core() -> None:
+    model = parent(DataLineage(cores=("lab/cruise/A",)))
+    rule = Split(unit="section", held_out=("A/1",))
+    with pytest.raises(TrainingError, match="split: lab/cruise/A/1 was already trained on by f"):
+        data.sides(cores(), Pretraining(name="child", split=rule), model)
+    with pytest.raises(TrainingError, match="lab/cruise/A/1 was already trained on by f"):
+        data.refuse_seen(np.array(["lab/cruise/A/1"]), rule, model)
+    data.refuse_seen(np.array(["lab/cruise/AB/1"]), rule, model)

@@ -105,9 +105,9 @@ def test_a_damaged_checkpoint_or_one_of_other_data_is_refused(tmp_path: Path) ->
     path = runs.folder(tmp_path / "run", replace(runs.PRETRAINING, epochs=1))
     runs.here(path)
     recipe = replace(runs.PRETRAINING, epochs=1)
-    with pytest.raises(TrainingError, match="made from another recipe or other data"):
+    with pytest.raises(TrainingError, match="made from another recipe, parent or data"):
         pretrain(recipe, cores(11), path, resume=True)
-    with pytest.raises(TrainingError, match="made from another recipe or other data"):
+    with pytest.raises(TrainingError, match="made from another recipe, parent or data"):
         pretrain(replace(recipe, seed=1), runs.selection(), path, resume=True)
     saved = path / "checkpoint" / "last.safetensors"
     saved.write_bytes(saved.read_bytes()[:-100])

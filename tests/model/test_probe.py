@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -12,11 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from corebank.errors import SchemaError
+from corebank.errors import SchemaError, TrainingError
 from corebank.model import SpectrumMAE
 from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, cores, laboratory
-from training import probe
+from tests.model.runs import PRETRAINING, folder
+from training import examined, probe
+from training.pretrain import pretrain
+from training.recipe import Probe
 
 LOG = Normalization(kind="log")
 
@@ -151,3 +157,81 @@ def test_a_proxy_that_nobody_measured_is_refused() -> None:
     spectra = cores(10)
     with pytest.raises(SchemaError, match=r"measurements of Fe2O3: there are none\. Choose among CaCO3, TOC"):
         probe.score(network(), LOG, of(spectra, "A"), of(spectra, "D"), laboratory(spectra), ["Fe2O3"])
+
+
+LABELS = laboratory(cores())
+"""Six values of CaCO3 in each of A, B, C and D, and three of TOC."""
+
+
+def few(learnt: int, stop: tuple[float, ...], proxies: tuple[str, str] = ("CaCO3", "CaCO3")) -> pd.DataFrame:
+    """So many labels of the first proxy in A to learn from, and these of the second in C, which stops a run."""
+    parts = [LABELS[(LABELS["core"] == core) & (LABELS["proxy"] == "CaCO3")] for core in "AC"]
+    first, second = (one.assign(proxy=proxy) for one, proxy in zip(parts, proxies, strict=True))
+    return pd.concat([first[:learnt], second[: len(stop)].assign(value=stop)], ignore_index=True)
+
+
+BLIND: dict[str, tuple[pd.DataFrame, str]] = {
+    "too few to learn from": (
+        few(probe.FEWEST - 1, (1.0, 2.0)),
+        "4 labelled intervals to learn from, 2 in lab/cruise/C",
+    ),
+    "one to judge by": (few(6, (1.0,)), "6 labelled intervals to learn from, 1 in lab/cruise/C"),
+    "equal ones": (few(6, (0.1, 0.1, 0.1)), "6 labelled intervals to learn from, 3 in lab/cruise/C"),
+    "of two proxies": (few(6, (1.0, 2.0), ("CaCO3", "TOC")), "6 labelled intervals to learn from, 2 in lab/cruise/C"),
+}
+"""Labels by which no number comes about, and how they are told of."""
+
+
+def stopped_by_few(labels: pd.DataFrame, path: Path) -> dict[str, Any]:
+    recipe = replace(PRETRAINING, epochs=3, probe=Probe(proxies=("CaCO3", "TOC"), patience=1, stop_units=("C",)))
+    reported = LABELS[LABELS["core"] == "D"]  # they stop nothing
+    return pretrain(recipe, cores(), folder(path), measurements=pd.concat([labels, reported]))[1]
+
+
+@pytest.mark.parametrize("why", BLIND)
+def test_a_run_that_is_to_stop_is_refused_where_the_labels_would_never_give_a_number(why: str, tmp_path: Path) -> None:
+    labels, found = BLIND[why]
+    with pytest.raises(TrainingError, match=f"{found}: no proxy has 5 to learn from, and two that differ in one exp"):
+        stopped_by_few(labels, tmp_path / "run")
+
+
+def test_two_labels_of_different_expeditions_stop_nothing() -> None:
+    spectra = cores()
+    expedition = np.where(spectra["core"].values == "D", "another", "cruise").astype(object)
+    spectra = spectra.assign(expedition=("spectrum", expedition))
+    one, other = few(6, (1.0,)), few(0, (2.0,)).assign(core="D", expedition="another")
+    both = pd.concat([one, other], ignore_index=True)
+    asked = probe.Probe(of(spectra, "A"), [of(spectra, "C", "D")], both, ["CaCO3"])
+    assert (asked.labels, asked.told) == ([6, 2], [False])
+
+
+def test_the_fewest_labels_that_give_a_number_stop_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examined.Judge, "draw", lambda *_: None)
+    report = stopped_by_few(few(probe.FEWEST, (1.0, 1.0, 2.0)), tmp_path / "run")
+    course = report["epochs"]["stop"]["lab/cruise CaCO3"]
+    assert len(course) == len(report["epochs"]["looked"]) >= 1
+    assert report["stopping"]["best_epoch"] == 1 + int(np.argmin(course))
+    assert f"the weights are those of epoch {1 + int(np.argmin(course))}" in "\n".join(examined.said(report))
+
+
+def test_where_no_look_was_best_the_weights_are_said_to_be_those_of_the_last_epoch() -> None:
+    stopping = {"ended": "after the last epoch", "best_epoch": 0}
+    report = {"validation": {}, "machines": {}, "stopping": stopping}
+    assert list(examined.said(report)) == ["ended after the last epoch; the weights are those of the last epoch"]
+
+
+@given(
+    learnt=st.integers(0, 6),
+    stop=st.lists(st.sampled_from([0.1, 0.3, 7.0]), max_size=4),
+    proxies=st.tuples(*[st.sampled_from(["CaCO3", "TOC"])] * 2),
+)
+@settings(deadline=None, max_examples=20)
+def test_what_will_be_told_is_known_before_any_network_is(
+    learnt: int, stop: list[float], proxies: tuple[str, str]
+) -> None:
+    labels = pd.concat([few(learnt, tuple(stop), proxies), LABELS[LABELS["core"] == "D"]], ignore_index=True)
+    spectra = cores()
+    asked = probe.Probe(of(spectra, "A"), [of(spectra, "C"), of(spectra, "D")], labels, ["CaCO3", "TOC"])
+    scores = asked.scores(network(), LOG)
+    assert asked.told == [bool(one) for one in scores]
+    assert all(0 < error < 1e4 for proxies in scores[0].values() for error in proxies.values())

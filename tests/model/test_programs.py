@@ -97,6 +97,24 @@ def test_refusals_are_sentences_and_wrong_usage_is_not_a_refusal(
     assert call(pretrain, "--what") == 2
 
 
+def test_a_refused_command_leaves_nothing_so_that_the_corrected_one_runs(
+    here: Path, small_bank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog, out = small_bank / "catalog.yaml", ("--out", "run")
+    (here / "wrong.toml").write_text(PRETRAINING.replace("C/1/S2", "C/1/S9"))
+    (here / "wrong-q.toml").write_text(FINETUNING.replace("[split]", '[split]\nheld_out = ["C/1/S9"]'))
+    assert call(pretrain, "p.toml", "--catalog", "away.yaml", *out) == 1
+    assert call(pretrain, "wrong.toml", "--catalog", catalog, *out) == 1
+    assert not Path("run").exists()
+    assert call(pretrain, "p.toml", "--catalog", catalog, *out) == 0
+    assert call(finetune, "wrong-q.toml", "--catalog", catalog, "--from", "run", "--proxy", "TOC", "--out", "q") == 1
+    assert not Path("q").exists()
+    capsys.readouterr()
+    assert call(pretrain, "wrong.toml", "--catalog", catalog, *out) == 1
+    assert capsys.readouterr().err.endswith("Name another folder with --out, or go on with --resume.\n")
+    assert Path("run/metrics.json").exists()
+
+
 @pytest.mark.slow
 def test_sigterm_ends_the_program_so_that_resume_goes_on(here: Path, small_bank: Path) -> None:
     """The program itself, as a person or a queue ends it: while it takes steps, from outside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +105,25 @@ def test_a_preset_is_changed_field_by_field(tmp_path: Path) -> None:
         ("[split]\nshare = 2.0", r"split.share: is 2.0"),
         ("[data]\nskip_flags = ['BAD']", r"data.skip_flags: is 'BAD'"),
         ("[optimiser]\nrate = 0.0", r"optimiser.rate: is 0.0"),
+        ("seed = -1", r"seed: is -1"),
+        ("mask_ratio = nan", r"mask_ratio: is nan"),
+        ("balance = nan", r"balance: is nan"),
+        ("replay = nan", r"replay: is nan"),
+        ("[split]\nshare = nan", r"split.share: is nan"),
+        ("[probe]\nstop_share = nan", r"probe.stop_share: is nan"),
+        ("[optimiser]\nrate = nan", r"optimiser.rate: is nan"),
+        ("[optimiser]\nrate = inf", r"optimiser.rate: is inf"),
+        ("[optimiser]\nclip = 0.0", r"optimiser.clip: is 0.0"),
+        ("[optimiser]\nclip = nan", r"optimiser.clip: is nan"),
+        ("[optimiser]\nclip = inf", r"optimiser.clip: is inf"),
+        ("[optimiser]\nwarmup = nan", r"optimiser.warmup: is nan"),
+        ("[optimiser]\nweight_decay = -0.05", r"optimiser.weight_decay: is -0.05. Give a number, at least 0"),
+        ("[optimiser]\nweight_decay = nan", r"optimiser.weight_decay: is nan"),
+        ("[optimiser]\nweight_decay = inf", r"optimiser.weight_decay: is inf"),
         ("[optimiser]\nbetas = [0.9]", r"optimiser.betas: is \[0.9\]"),
+        ("[optimiser]\nbetas = [-0.1, 0.9]", r"optimiser.betas: is \[-0.1, 0.9\]. Give two numbers from 0 to below 1"),
+        ("[optimiser]\nbetas = [0.9, 1.0]", r"optimiser.betas: is \[0.9, 1.0\]"),
+        ("[optimiser]\nbetas = [nan, 0.9]", r"optimiser.betas: is \[nan, 0.9\]"),
         ("epochs =", r"not TOML"),
     ],
 )
@@ -113,8 +132,25 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, found: str) 
         load(write(tmp_path, f"name = 'f'\n{text}\n"), Pretraining)
 
 
-def test_a_quantifier_needs_at_least_one_member_and_two_folds(tmp_path: Path) -> None:
-    for name, value in (("members", 0), ("folds", 1), ("mixup", -1.0)):
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("head_rate", (-1.0, math.nan, math.inf)),
+        ("mixup", (-1.0, math.nan, math.inf)),
+        ("within", (-1.0, math.nan, math.inf)),
+        ("scratch_rate", (-1.0, math.nan, math.inf)),
+        ("balance", (-0.1, 1.1, math.nan)),
+        ("members", (0,)),
+        ("folds", (1,)),
+        ("head_width", (0,)),
+        ("rank", (0,)),
+        ("seeds", (0,)),
+        ("batch_size", (0,)),
+        ("seed", (-1,)),
+    ],
+)
+def test_a_number_that_no_quantifier_can_have_is_refused(tmp_path: Path, name: str, values: tuple[float, ...]) -> None:
+    for value in values:
         with pytest.raises(RecipeError, match=f"{name}: is {value}"):
             load(write(tmp_path, f"name = 'q'\n{name} = {value}\n"), Finetuning)
 

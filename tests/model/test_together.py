@@ -95,6 +95,16 @@ def test_when_one_process_fails_none_waits_for_it(tmp_path: Path, whose: int) ->
     assert "another process of this run has ended" in said[1 - whose][1]
 
 
+@pytest.mark.slow
+def test_processes_that_do_not_see_the_same_spectra_are_refused(tmp_path: Path) -> None:
+    """A member of a federation that does not answer one computer would leave out some spectra and repeat others."""
+    path = runs.folder(tmp_path / "apart", RECIPE)
+    for code, said in runs.ended(runs.start(path, "--lacks", "1", world=2)):
+        assert code != 0
+        assert "torchrun: the processes do not see the same spectra" in said
+    assert not (path / "steps.csv").exists()
+
+
 def test_one_process_alone_has_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with team("cpu") as here:

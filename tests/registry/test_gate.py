@@ -187,6 +187,9 @@ def test_older_bundles_pass_up_to_ten_percent_and_foundation_models_up_to_two(be
         (older(1), older(1, C4=1), "RMSE of CaCO3: the candidate was not judged on C4"),
         (older(1), quantifier(metrics={}), "the champion's bundle records nothing to compare with"),
         (reconstructing(a=1), foundation(metrics={}), "the champion's bundle records nothing to compare with"),
+        (reconstructing(a=1), reconstructing(a=math.nan), "the champion's bundle records nothing to compare with"),
+        (reconstructing(a=1), reconstructing(a=0, b=math.nan), "records nothing to compare with"),
+        (reconstructing(a=math.nan), reconstructing(a=1), "loss of a: not a number, at most 1.02 is allowed"),
         (reconstructing(a=1), reconstructing(a=1, b=1), "loss of b: not measured by the candidate"),
         (reconstructing(a=1.03), reconstructing(a=1), "loss of a: 1.03, at most 1.02 is allowed"),
         (replace(reconstructing(a=1), recipe={"mask_ratio": 0.75}), reconstructing(a=1), "share of hidden patches"),
@@ -208,6 +211,11 @@ def test_what_is_worse_missing_or_not_comparable_is_refused_with_the_reason(
     verdict = gate.compare(candidate, champion)
     assert why in verdict.reasons
     assert len([row for row in verdict.rows if not row.passed]) == 1
+
+
+def test_where_the_champion_was_not_judged_it_refuses_nothing() -> None:
+    assert gate.compare(reconstructing(a=1, b=9), reconstructing(a=1, b=0)).passed
+    assert gate.compare(reconstructing(a=1, b=9), reconstructing(a=1, b=math.nan)).passed
 
 
 def test_a_foundation_model_is_compared_core_by_core_where_both_recorded_it() -> None:
