@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import xarray as xr
 
 from corebank import bundle, hub
 from corebank.errors import CorebankError, RecipeError, RegistryError, TrainingError
+from training import steplog
 from training.parsing import load, to_toml
 from training.recipe import Finetuning, Recipe, digest
 
@@ -46,17 +46,20 @@ def start(program: str, recipe: Recipe, out: Path | None, *, resume: bool = Fals
 
 @contextmanager
 def unless_refused(folder: Path, *, first: bool = True) -> Iterator[None]:
-    """Take the run's folder away again where the run is refused before anything was made.
+    """Take back what `start` made where the run is refused before anything else was: the corrected command may run.
 
-    The command that is then put right finds its folder free. With several processes only the `first` does so.
+    Whatever else lies in the folder stays. With several processes only the `first` does so.
     """
     try:
         yield
     except CorebankError:
-        figures = folder / "figures"
-        made = {one.name for one in folder.iterdir()} - {"recipe.toml", figures.name} if first else {"by others"}
-        if not made and not any(figures.iterdir()):
-            shutil.rmtree(folder)
+        figures, later = folder / "figures", (steplog.NAME, "checkpoint", "bundle")
+        made = any((folder / name).exists() for name in later) or any(figures.glob("*"))
+        if first and not made:
+            (folder / "recipe.toml").unlink(missing_ok=True)
+            for one in (figures, folder):
+                with suppress(OSError):  # not empty, or not there
+                    one.rmdir()
         raise
 
 

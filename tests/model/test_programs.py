@@ -106,6 +106,10 @@ def test_a_refused_command_leaves_nothing_so_that_the_corrected_one_runs(
     assert call(pretrain, "p.toml", "--catalog", "away.yaml", *out) == 1
     assert call(pretrain, "wrong.toml", "--catalog", catalog, *out) == 1
     assert not Path("run").exists()
+    Path("run").mkdir()
+    Path("run/notes.txt").touch()
+    assert call(pretrain, "wrong.toml", "--catalog", catalog, *out) == 1
+    assert [one.name for one in Path("run").iterdir()] == ["notes.txt"], "what is not ours stays"
     assert call(pretrain, "p.toml", "--catalog", catalog, *out) == 0
     assert call(finetune, "wrong-q.toml", "--catalog", catalog, "--from", "run", "--proxy", "TOC", "--out", "q") == 1
     assert not Path("q").exists()
