@@ -159,6 +159,7 @@ class Proof:
                 "continued": digest(self.continued),
                 "order": self.order,
                 "compute": self.compute,
+                "draws": DRAWS,
                 "snapshots": self.spectra.attrs.get("snapshots", ""),
             },
             indent=1,
@@ -229,7 +230,7 @@ class Proof:
         found = reconstruction.errors(network, model.normalization, held, hidden, draws=DRAWS)
         if blank := [name for name in validation if not np.isfinite(found[name]["loss"])]:
             raise TrainingError("model.patch", f"no patch of {blank[0]} can be hidden", "Choose narrower patches")
-        return {name: {**one, "loss": found[name]["loss"]} for name, one in validation.items()}
+        return {name: {**one, **found[name]} for name, one in validation.items()}
 
     def _recipe(self, seed: int, arrival: int, arm: str, parent: str) -> Pretraining:
         """The recipe of one model: from scratch as it is, continued with as many epochs as its compute allows.

@@ -119,8 +119,8 @@ class _Steps:
                     run.saved, "made from another recipe, parent or data", "Start again in another folder (--out)"
                 )
             self.arithmetic.restore(self.state["scaler"])
-        place = json.dumps([self.state["epoch"], self.state["batch"]]).encode()
-        run.team.agree(lambda: place, "do not read the same checkpoint")
+        place = self.state["epoch"], self.state["batch"]
+        run.team.agree(lambda: json.dumps(place).encode(), "do not read the same checkpoint")
         self.watch = Watch(self.state.get("watch"))
         self.patience = Patience(recipe.probe.patience, self.state.get("patience"), best)
         self.started = time.monotonic() - self.state["seconds"]

@@ -274,8 +274,8 @@ def test_the_report_calls_synthetic_and_unjudged_by_their_names() -> None:
 @pytest.mark.slow
 def test_without_replay_a_model_forgets_and_with_it_far_less(tmp_path: Path) -> None:
     """The second expedition's energy axis is turned round, so that learning it alone undoes the first."""
-    made = proof(tmp_path, replace(RECIPE, epochs=20), order=ORDER[:2])
+    made = proof(tmp_path, replace(RECIPE, epochs=30), order=ORDER[:2])
     first, second, _ = compared(pd.concat([part for seed in (0, 1) for part in made.run(seed)], ignore_index=True))
     assert (first.naively > 3).all()
     assert (first.forgotten < 0.3 * first.naively).all()
-    assert (second.continual < 0.7).all()  # and it has learnt what is new: the mean of a spectrum would give about 1
+    assert (second.continual < 0.5).all()  # and it has learnt what is new: the mean of a spectrum would give about 1
