@@ -15,11 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import xarray as xr
 
 from corebank import bundle
@@ -77,6 +79,23 @@ def here(path: Path, *, resume: bool = False) -> tuple[Bundle, dict[str, Any]]:
     """The run of the recipe in `path`, in this process."""
     recipe = load(path / "recipe.toml", Pretraining)
     return pretrain(recipe, selection(), path, measurements=laboratory(selection()), resume=resume)
+
+
+@contextmanager
+def interrupted(checkpoints: int) -> Iterator[None]:
+    """What is done here ends as if a person had interrupted it, right after so many checkpoints were written."""
+    save, written = checkpoint.save, 0
+
+    def then_no_more(*arguments: Any) -> None:
+        nonlocal written
+        save(*arguments)
+        written += 1
+        if written == checkpoints:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is one yield
+        patch.setattr(checkpoint, "save", then_no_more)
+        yield
 
 
 def start(path: Path, *words: str, world: int = 1) -> list[subprocess.Popen[str]]:

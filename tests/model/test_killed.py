@@ -14,7 +14,7 @@ from corebank.bundle import Bundle
 from corebank.errors import TrainingError
 from tests.model import runs
 from tests.model.cores import cores
-from training import checkpoint, examined
+from training import examined
 from training.pretrain import pretrain
 from training.steplog import read
 
@@ -55,24 +55,11 @@ def test_another_seed_gives_others(unbroken: Ended, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kills", [2, 4, 14])
-def test_a_run_that_is_interrupted_at_a_checkpoint_goes_on_from_it(
-    unbroken: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
-) -> None:
+def test_a_run_that_is_interrupted_at_a_checkpoint_goes_on_from_it(unbroken: Ended, tmp_path: Path, kills: int) -> None:
     """In this process, after so many checkpoints: at the end of an epoch, in one, after the probe's best look."""
-    written, save = 0, checkpoint.save
-
-    def interrupted(*arguments: Any) -> None:
-        nonlocal written
-        save(*arguments)
-        written += 1
-        if written == kills:
-            raise KeyboardInterrupt
-
     path = runs.folder(tmp_path / "broken", runs.EVERYTHING)
-    monkeypatch.setattr(checkpoint, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with runs.interrupted(kills):
         runs.here(path)
-    monkeypatch.setattr(checkpoint, "save", save)
     same((*runs.here(path, resume=True), path), unbroken)
 
 

@@ -24,8 +24,8 @@ from corebank.feed import slots
 from corebank.model import SpectrumMAE
 from corebank.normalize import Normalization
 from tests.model.cores import CONFIG, cores, laboratory
-from tests.model.runs import EVERYTHING, PRETRAINING, folder, selection
-from training import checkpoint, data, examined
+from tests.model.runs import EVERYTHING, PRETRAINING, folder, interrupted, selection
+from training import data, examined
 from training.pretrain import pretrain
 from training.recipe import Optimiser, Pretraining, Probe, Split
 from training.reconstruction import BATCH, UNKNOWN, errors, judge
@@ -230,20 +230,9 @@ def test_the_scale_of_half_precision_is_resumed(tmp_path: Path, monkeypatch: pyt
     recipe = replace(PRETRAINING, epochs=8, precision="float16")
     unbroken, whole = pretrain(recipe, cores(), folder(tmp_path / "unbroken"))
     assert whole["skipped_steps"] > 3
-    save, written = checkpoint.save, 0
-
-    def interrupted(*arguments: Any) -> None:
-        nonlocal written
-        save(*arguments)
-        written += 1
-        if written == 12:
-            raise KeyboardInterrupt
-
     path = folder(tmp_path / "broken")
-    monkeypatch.setattr(checkpoint, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(12):
         pretrain(recipe, cores(), path)
-    monkeypatch.setattr(checkpoint, "save", save)
     resumed, report = pretrain(recipe, cores(), path, resume=True)
     assert report["skipped_steps"] == whole["skipped_steps"]
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in unbroken.weights.items())

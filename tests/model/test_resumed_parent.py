@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from corebank import bundle
 from corebank.bundle import Bundle
 from corebank.errors import TrainingError
 from tests.model import runs
-from training import checkpoint, examined, run
+from training import examined, run
 from training.pretrain import pretrain
 
 CHILD = replace(runs.PRETRAINING, parent="models:/f@champion", epochs=3, balance=0.5)
@@ -49,31 +48,12 @@ def champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return aliases
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the second checkpoint be the last; returns what takes that back."""
-    save, written = checkpoint.save, 0
-
-    def then_no_more(*arguments: Any) -> None:
-        nonlocal written
-        save(*arguments)
-        written += 1
-        if written == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", then_no_more)
-    return lambda: monkeypatch.setattr(checkpoint, "save", save)
-
-
-def test_it_ends_with_the_bits_of_an_unbroken_one(
-    champion: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_with_the_bits_of_an_unbroken_one(champion: dict[str, str], tmp_path: Path) -> None:
     """The same parent says what is new, how often the known is seen, and what was forgotten."""
     unbroken, whole = pretrain(CHILD, of("ABCDE"), runs.folder(tmp_path / "unbroken"))
     path = runs.folder(tmp_path / "broken")
-    undo = interrupted(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
+    with runs.interrupted(2):
         pretrain(CHILD, of("ABCDE"), path)
-    undo()
     champion["models:/f@champion"] = "models:/f/2"
     resumed, report = pretrain(CHILD, of("ABCDE"), path, resume=True)
     assert resumed.lineage == unbroken.lineage
@@ -93,10 +73,8 @@ def test_a_parent_in_a_folder_that_was_made_again_is_refused(
     monkeypatch.setattr(examined.Judge, "draw", lambda *_: None)
     parent, path = tmp_path / "1" / "bundle", runs.folder(tmp_path / "broken")
     recipe = replace(CHILD, parent=str(parent))
-    undo = interrupted(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
+    with runs.interrupted(2):
         pretrain(recipe, of("ABCDE"), path)
-    undo()
     other: Bundle = bundle.load(tmp_path / "2" / "bundle")
     bundle.save(other, parent)
     with pytest.raises(TrainingError, match="made from another recipe, parent or data"):
